@@ -1,0 +1,33 @@
+// From an ONNX file to a Graph, and from a Graph to an ONNX file.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "graph/graph.h"
+#include "graph/session.h"
+#include "weights/onnx_model.h"
+
+namespace retune {
+
+// The graph of a model file, checked: acyclic, every value produced once, producers before consumers (nodes are sorted, stably). Float
+// initializers become parameters, integers and scalars constants. Model functions are inlined. Limits: 1e6 nodes, nesting 32.
+// `file` is what Value::file says, the path relative to the bundle. User errors name file and node. Operators are not looked up here.
+Graph import_onnx(const OnnxModel& model, const std::string& file);
+
+// The tensors of every parameter of `graph`, mapped; versions are (file, initializer, content hash of the payload).
+Parameters parameters_of(const Graph& graph, const OnnxModel& model);
+
+struct OnnxWriteOptions {
+  int opset = 17;
+  int ir_version = 8;
+  std::string producer = "retune";
+  std::int64_t external_threshold_bytes = std::int64_t{1} << 30;  // total payload beyond which tensors go to FILE_data
+};
+
+// Writes a graph made by GraphBuilder as a standard ONNX model, whole or not at all. A node of domain "retune" is a user error.
+void export_onnx(const Graph& graph, const Parameters& parameters, const std::filesystem::path& path,
+                 const OnnxWriteOptions& options = {});
+
+}  // namespace retune

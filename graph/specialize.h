@@ -1,0 +1,37 @@
+// From a graph as it was written to one with concrete shapes, ready to differentiate and to run.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "graph/graph.h"
+#include "graph/op.h"
+
+namespace retune {
+
+class ThreadPool;
+
+struct InputSpec {
+  TypeShape type;
+  Tensor pinned;  // if defined, the input is a constant of this value (use_cache_branch, num_logits_to_keep, ...)
+};
+
+// Returns a graph with the same value names in which every shape is concrete: integer and shape arithmetic is folded (constants up to
+// 65,536 elements), an If with a constant condition is inlined, and only what `outputs` (value names) need is kept. Throws NeedsInput
+// if a shape depends on the value of an input that is not pinned; user errors name the node. `inputs` must name every input that the
+// outputs reach.
+Graph specialize(const Graph& graph, const std::map<std::string, InputSpec>& inputs, const std::vector<std::string>& outputs,
+                 ThreadPool& pool);
+
+// A shape depends on the values of these inputs; plan again with them pinned.
+struct NeedsInput {
+  std::vector<std::string> inputs;
+};
+
+// Rewrites patterns of a specialised graph into single operators with the same meaning: decomposed RMS and layer normalisation, GELU and
+// SiLU, products with a transposed operand, attention. A value in `keep` stays addressable. Which patterns are rewritten never
+// depends on `keep` except that a kept value is computed beside the fused operator, so capturing changes no other value's bits.
+void canonicalize(Graph& graph, const std::vector<std::string>& keep);
+
+}  // namespace retune
