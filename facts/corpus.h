@@ -1,0 +1,48 @@
+// Text and sound for second moments, training, replay and preservation. Never the probes: see refuse_shared_clips in
+// fact_set.h.
+//
+// A JSON Lines file, one item a line; the format is docs/formats/facts.md:
+//   {"clip":"Animal/cow_1.flac","question":"Which animal ...","answer":"cow","attribute":"Animal","class":"cow"}
+//   {"question":"What has a trunk?\n\nOptions:\n...","answer":"elephant"}
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "facts/clip.h"
+#include "tensor/content_hash.h"
+
+namespace retune {
+
+struct CorpusItem {
+  std::optional<Clip> clip;  // absent for text alone
+  std::string question;      // what the user turn says
+  std::string answer;        // empty where only the prompt is used
+  std::string attribute;     // "Animal"; empty if none
+  std::string label;  // key "class": the clip's own class of that attribute, for an auxiliary loss; empty if none
+};
+
+class Corpus {
+ public:
+  Corpus() = default;
+  explicit Corpus(std::vector<CorpusItem> items) : items_(std::move(items)) {}
+  // Clips are named below `audio_root` and not opened. A user error with the line's number on anything wrong, or if it
+  // is empty.
+  static Corpus load(const std::filesystem::path& path, const std::filesystem::path& audio_root);
+  // The same items give the same bytes.
+  void save(const std::filesystem::path& path) const;
+
+  const std::vector<CorpusItem>& items() const { return items_; }
+  // The first item whose clip is missing is a user error that names item and file.
+  void check_audio() const;
+  // Of every field and of every clip's bytes: the key of what is computed from the corpus. A user error if a clip is
+  // missing.
+  ContentHash hash() const;
+
+ private:
+  std::vector<CorpusItem> items_;
+};
+
+}  // namespace retune
