@@ -15,6 +15,8 @@ namespace retune {
 
 class Clip {
  public:
+  Clip() = default;  // names nothing; locate() throws
+
   // `file` relative to `root/track` (SAKE keeps a folder an attribute) or, if that is not there, to `root`; `track` may
   // be empty. Nothing is opened. A user error if `file` or `track` is absolute, holds "..", a backslash or a control
   // character, or `file` is empty.
