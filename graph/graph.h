@@ -78,11 +78,11 @@ class Attributes {
 inline constexpr int kEmittedOpset = 17;  // the standard operator set of nodes that Retune itself makes
 
 struct Node {
-  std::string domain;  // "" is ONNX's own; "com.microsoft"; "retune" for private operators (never exported)
+  std::string domain{};  // "" is ONNX's own; "com.microsoft"; "retune" for private operators (never exported)
   std::string op;
   int version = kEmittedOpset;  // of the operator set that the node's file imports for its domain
-  std::string name;             // a label for messages
-  std::string file;             // where it came from; empty for emitted nodes
+  std::string name{};           // a label for messages
+  std::string file{};           // where it came from; empty for emitted nodes
   std::vector<ValueId> inputs{};
   std::vector<ValueId> outputs{};
   Attributes attributes{};

@@ -109,8 +109,9 @@ class Session {
   void clear();
   std::int64_t peak_bytes() const;  // of activations, since the Session was made
 
+  struct State;  // session.cc's own
+
  private:
-  struct State;
   std::unique_ptr<State> state_;
 };
 

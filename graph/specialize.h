@@ -29,9 +29,4 @@ struct NeedsInput {
   std::vector<std::string> inputs;
 };
 
-// Rewrites patterns of a specialised graph into single operators with the same meaning: decomposed RMS and layer normalisation, GELU and
-// SiLU, products with a transposed operand, attention. A value in `keep` stays addressable. Which patterns are rewritten never
-// depends on `keep` except that a kept value is computed beside the fused operator, so capturing changes no other value's bits.
-void canonicalize(Graph& graph, const std::vector<std::string>& keep);
-
 }  // namespace retune

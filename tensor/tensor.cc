@@ -65,6 +65,16 @@ Tensor Tensor::view(DType dtype, Shape shape, const void* bytes, std::shared_ptr
   return result;
 }
 
+Tensor Tensor::adopt(DType dtype, Shape shape, std::shared_ptr<std::byte> memory) {
+  Tensor result;
+  result.dtype_ = dtype;
+  result.shape_ = std::move(shape);
+  result.data_ = memory.get();
+  result.writable_ = true;
+  result.owner_ = std::move(memory);
+  return result;
+}
+
 template <class T>
 Tensor Tensor::of(Shape shape, std::span<const T> values) {
   if (shape.numel() != static_cast<std::int64_t>(values.size()))

@@ -30,6 +30,8 @@ class Tensor {
   static Tensor zeros(DType dtype, Shape shape);
   // `bytes` lie at least numel * dtype_size long, aligned for dtype, and live as long as `owner`.
   static Tensor view(DType dtype, Shape shape, const void* bytes, std::shared_ptr<const void> owner);
+  // As view, but writable: the maker hands over memory that nobody else writes (a Session's buffer pool).
+  static Tensor adopt(DType dtype, Shape shape, std::shared_ptr<std::byte> memory);
   template <class T>
   static Tensor of(Shape shape, std::span<const T> values);
   template <class T>

@@ -1,0 +1,83 @@
+#include "graph/buffer_pool.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "tensor/error.h"
+
+namespace retune {
+
+namespace {
+
+constexpr std::size_t kAlignment = 64;
+
+// Sizes are rounded up to four steps an octave, so that nearly equal shapes share buffers.
+std::size_t size_class(std::size_t bytes) {
+  const std::size_t step = std::max<std::size_t>(std::bit_floor(std::max<std::size_t>(bytes, 256)) / 4, kAlignment);
+  return (bytes + step - 1) / step * step;
+}
+
+}  // namespace
+
+struct BufferPool::State {
+  std::mutex mutex;
+  std::map<std::size_t, std::vector<std::byte*>> free;
+  std::int64_t live = 0;
+  std::int64_t peak = 0;
+
+  ~State() { release(); }
+  void release() {
+    for (auto& [size, buffers] : free)
+      for (std::byte* buffer : buffers) std::free(buffer);
+    free.clear();
+  }
+};
+
+BufferPool::BufferPool() : state_(std::make_shared<State>()) {}
+
+Tensor BufferPool::allocate(DType dtype, const Shape& shape) {
+  std::size_t bytes = 0;
+  if (__builtin_mul_overflow(static_cast<std::size_t>(shape.numel()), dtype_size(dtype), &bytes) || bytes > (std::size_t{1} << 46))
+    throw user_error("a tensor of shape {} is too large", shape.text());
+  const std::size_t size = size_class(std::max<std::size_t>(bytes, 1));
+  std::byte* buffer = nullptr;
+  {
+    const std::lock_guard lock(state_->mutex);
+    auto& buffers = state_->free[size];
+    if (!buffers.empty()) {
+      buffer = buffers.back();
+      buffers.pop_back();
+    }
+    state_->live += static_cast<std::int64_t>(size);
+    state_->peak = std::max(state_->peak, state_->live);
+  }
+  if (buffer == nullptr) buffer = static_cast<std::byte*>(std::aligned_alloc(kAlignment, (size + kAlignment - 1) / kAlignment * kAlignment));
+  if (buffer == nullptr) throw failure("out of memory: {} bytes for one tensor; lower --memory or use shorter inputs", bytes);
+  const auto give_back = [state = state_, size](std::byte* memory) {
+    const std::lock_guard lock(state->mutex);
+    state->free[size].push_back(memory);
+    state->live -= static_cast<std::int64_t>(size);
+  };
+  return Tensor::adopt(dtype, shape, std::shared_ptr<std::byte>(buffer, give_back));
+}
+
+std::int64_t BufferPool::live_bytes() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->live;
+}
+
+std::int64_t BufferPool::peak_bytes() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->peak;
+}
+
+void BufferPool::trim() {
+  const std::lock_guard lock(state_->mutex);
+  state_->release();
+}
+
+}  // namespace retune

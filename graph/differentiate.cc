@@ -1,0 +1,76 @@
+#include "graph/differentiate.h"
+
+#include <algorithm>
+
+#include "graph/graph_builder.h"
+#include "graph/op.h"
+#include "graph/op_registry.h"
+
+namespace retune {
+
+namespace {
+
+// Which values depend on one of `roots`.
+std::vector<bool> reached_from(const Graph& graph, const std::vector<ValueId>& roots) {
+  std::vector<bool> reached(graph.values().size(), false);
+  for (const ValueId root : roots) reached[static_cast<std::size_t>(root)] = true;
+  for (const Node& node : graph.nodes()) {
+    const bool any = std::any_of(node.inputs.begin(), node.inputs.end(),
+                                 [&](ValueId id) { return id != kNoValue && reached[static_cast<std::size_t>(id)]; });
+    if (!any) continue;
+    for (const ValueId id : node.outputs)
+      if (id != kNoValue) reached[static_cast<std::size_t>(id)] = true;
+  }
+  return reached;
+}
+
+ValueId ones_like(GraphBuilder& builder, ValueId id) {
+  return builder.op("ConstantOfShape", {builder.ints(builder.shape(id).extents())},
+                    {{"value", Tensor::scalar<double>(1).cast(builder.dtype(id)).reshaped(Shape{1})}});
+}
+
+void check_gradient(const GraphBuilder& builder, const Node& node, ValueId input, ValueId gradient) {
+  if (!(builder.shape(input) == builder.shape(gradient)))
+    throw std::logic_error(fmt::format("{}: the gradient has shape {}, its input {}", node.text(), builder.shape(gradient).text(),
+                                       builder.shape(input).text()));
+}
+
+}  // namespace
+
+std::vector<ValueId> differentiate(Graph& graph, ValueId loss, const std::vector<ValueId>& wrt) {
+  if (!is_float(graph.value(loss).dtype))
+    throw user_error("cannot differentiate '{}': it is of type {}, not a float", graph.value(loss).name, dtype_name(graph.value(loss).dtype));
+  const std::vector<bool> depends = reached_from(graph, wrt);
+  std::vector<ValueId> cotangents(graph.values().size(), kNoValue);
+  const std::size_t forward_nodes = graph.nodes().size();
+  GraphBuilder builder(graph);
+  if (depends[static_cast<std::size_t>(loss)]) cotangents[static_cast<std::size_t>(loss)] = ones_like(builder, loss);
+
+  for (std::size_t index = forward_nodes; index-- > 0;) {
+    const Node node = graph.nodes()[index];  // a copy: the builder grows the list
+    std::vector<ValueId> incoming;
+    for (const ValueId id : node.outputs) incoming.push_back(id == kNoValue ? kNoValue : cotangents[static_cast<std::size_t>(id)]);
+    if (std::all_of(incoming.begin(), incoming.end(), [](ValueId id) { return id == kNoValue; })) continue;
+    std::vector<bool> wanted;
+    for (const ValueId id : node.inputs)
+      wanted.push_back(id != kNoValue && depends[static_cast<std::size_t>(id)] && is_float(graph.value(id).dtype));
+    if (std::none_of(wanted.begin(), wanted.end(), [](bool w) { return w; })) continue;
+    const Op& op = OpRegistry::standard().require(node);
+    if (op.vjp == nullptr)
+      throw user_error("{} has no gradient: {}", node.text(), op.no_vjp.empty() ? "forward only" : op.no_vjp);
+    VjpContext context(builder, node, incoming, wanted);
+    op.vjp(context);
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+      const ValueId gradient = context.gradients()[i];
+      if (!wanted[i] || gradient == kNoValue) continue;
+      check_gradient(builder, node, node.inputs[i], gradient);
+      ValueId& total = cotangents[static_cast<std::size_t>(node.inputs[i])];
+      total = total == kNoValue ? gradient : builder.add(total, gradient);
+    }
+  }
+  std::vector<ValueId> result;
+  for (const ValueId id : wrt) result.push_back(cotangents[static_cast<std::size_t>(id)]);
+  return result;
+}
+
+}  // namespace retune

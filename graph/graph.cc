@@ -1,0 +1,231 @@
+#include "graph/graph.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "tensor/error.h"
+
+namespace retune {
+
+namespace {
+
+template <class T>
+const T* typed(const std::map<std::string, AttributeValue, std::less<>>& items, std::string_view name, const char* expected) {
+  const auto it = items.find(name);
+  if (it == items.end()) return nullptr;
+  if (const T* value = std::get_if<T>(&it->second)) return value;
+  throw user_error("attribute '{}' has the wrong type: expected {}", name, expected);
+}
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0]++;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      diagonal = above;
+    }
+  }
+  return row.back();
+}
+
+void hash_tensor(Hasher& hasher, const Tensor& tensor) {
+  hasher.add(static_cast<std::int64_t>(tensor.dtype()));
+  for (const std::int64_t extent : tensor.shape()) hasher.add(extent);
+  hasher.add(static_cast<std::int64_t>(tensor.bytes())).raw({tensor.raw(), tensor.bytes()});
+}
+
+struct HashAttribute {
+  Hasher& hasher;
+  void operator()(std::int64_t v) const { hasher.add("i").add(v); }
+  void operator()(double v) const { hasher.add("f").add(std::bit_cast<std::int64_t>(v)); }
+  void operator()(const std::string& v) const { hasher.add("s").add(v); }
+  void operator()(const std::vector<std::int64_t>& v) const {
+    hasher.add("I").add(static_cast<std::int64_t>(v.size()));
+    for (const std::int64_t x : v) hasher.add(x);
+  }
+  void operator()(const std::vector<double>& v) const {
+    hasher.add("F").add(static_cast<std::int64_t>(v.size()));
+    for (const double x : v) hasher.add(std::bit_cast<std::int64_t>(x));
+  }
+  void operator()(const std::vector<std::string>& v) const {
+    hasher.add("S").add(static_cast<std::int64_t>(v.size()));
+    for (const std::string& x : v) hasher.add(x);
+  }
+  void operator()(const Tensor& v) const { hash_tensor(hasher.add("t"), v); }
+  void operator()(const std::shared_ptr<const Graph>& v) const { hasher.add("g").add(v->structure_hash()); }
+};
+
+}  // namespace
+
+std::int64_t Attributes::i(std::string_view name, std::int64_t fallback) const {
+  const auto* value = typed<std::int64_t>(items_, name, "an integer");
+  return value ? *value : fallback;
+}
+
+double Attributes::f(std::string_view name, double fallback) const {
+  const auto* value = typed<double>(items_, name, "a float");
+  return value ? *value : fallback;
+}
+
+std::string Attributes::s(std::string_view name, std::string_view fallback) const {
+  const auto* value = typed<std::string>(items_, name, "a string");
+  return value ? *value : std::string(fallback);
+}
+
+std::vector<std::int64_t> Attributes::ints(std::string_view name, std::vector<std::int64_t> fallback) const {
+  const auto* value = typed<std::vector<std::int64_t>>(items_, name, "integers");
+  return value ? *value : std::move(fallback);
+}
+
+std::vector<double> Attributes::floats(std::string_view name, std::vector<double> fallback) const {
+  const auto* value = typed<std::vector<double>>(items_, name, "floats");
+  return value ? *value : std::move(fallback);
+}
+
+std::optional<Tensor> Attributes::tensor(std::string_view name) const {
+  const auto* value = typed<Tensor>(items_, name, "a tensor");
+  return value ? std::optional<Tensor>(*value) : std::nullopt;
+}
+
+std::shared_ptr<const Graph> Attributes::graph(std::string_view name) const {
+  const auto* value = typed<std::shared_ptr<const Graph>>(items_, name, "a graph");
+  return value ? *value : nullptr;
+}
+
+std::string Node::text() const {
+  std::string result = domain.empty() ? op : domain + "." + op;
+  result += " node";
+  if (!name.empty()) result += " '" + name + "'";
+  if (!file.empty()) result += " in " + file;
+  return result;
+}
+
+ValueId Graph::add_value(Value value) {
+  const auto id = static_cast<ValueId>(values_.size());
+  if (!value.name.empty() && !by_name_.emplace(value.name, id).second)
+    throw user_error("two values are named '{}' in graph '{}': every value may be produced once", value.name, name);
+  values_.push_back(std::move(value));
+  return id;
+}
+
+ValueId Graph::add_input(std::string value_name, DType dtype, std::vector<Dim> declared) {
+  Value value;
+  value.name = std::move(value_name);
+  value.kind = ValueKind::kInput;
+  value.dtype = dtype;
+  value.declared = std::move(declared);
+  const bool concrete = std::all_of(value.declared.begin(), value.declared.end(), [](const Dim& d) { return d.extent >= 0; });
+  if (concrete && !value.declared.empty()) {
+    std::vector<std::int64_t> extents;
+    for (const Dim& dim : value.declared) extents.push_back(dim.extent);
+    value.shape = Shape(std::move(extents));
+  }
+  const ValueId id = add_value(std::move(value));
+  inputs.push_back(id);
+  return id;
+}
+
+ValueId Graph::add_parameter(std::string value_name, DType dtype, Shape shape, std::string file, std::string initializer) {
+  Value value;
+  value.name = std::move(value_name);
+  value.kind = ValueKind::kParameter;
+  value.dtype = dtype;
+  value.shape = std::move(shape);
+  value.file = std::move(file);
+  value.initializer = std::move(initializer);
+  return add_value(std::move(value));
+}
+
+ValueId Graph::add_constant(Tensor tensor, std::string value_name) {
+  Value value;
+  value.name = std::move(value_name);
+  value.kind = ValueKind::kConstant;
+  value.dtype = tensor.dtype();
+  value.shape = tensor.shape();
+  value.constant = std::move(tensor);
+  return add_value(std::move(value));
+}
+
+std::vector<ValueId> Graph::add_node(Node node, const std::vector<std::string>& output_names) {
+  node.outputs.clear();
+  for (const std::string& output : output_names) {
+    Value value;
+    value.name = output;
+    value.producer = static_cast<std::int32_t>(nodes_.size());
+    node.outputs.push_back(add_value(std::move(value)));
+  }
+  nodes_.push_back(std::move(node));
+  return nodes_.back().outputs;
+}
+
+void Graph::rename(ValueId id, std::string value_name) {
+  Value& target = value(id);
+  if (target.name == value_name) return;
+  if (!value_name.empty() && !by_name_.emplace(value_name, id).second)
+    throw user_error("two values are named '{}' in graph '{}': every value may be produced once", value_name, name);
+  if (!target.name.empty()) by_name_.erase(target.name);
+  target.name = std::move(value_name);
+}
+
+const Node* Graph::producer(ValueId id) const {
+  const std::int32_t index = value(id).producer;
+  return index < 0 ? nullptr : &nodes_[static_cast<std::size_t>(index)];
+}
+
+ValueId Graph::find(std::string_view value_name) const {
+  const auto it = by_name_.find(std::string(value_name));
+  return it == by_name_.end() ? kNoValue : it->second;
+}
+
+ValueId Graph::require(std::string_view value_name) const {
+  const ValueId id = find(value_name);
+  if (id != kNoValue) return id;
+  std::vector<std::pair<std::size_t, std::string>> nearest;
+  for (const auto& [candidate, unused] : by_name_)
+    if (candidate.size() < 256) nearest.emplace_back(edit_distance(value_name, candidate), candidate);
+  std::sort(nearest.begin(), nearest.end());
+  std::string hint;
+  for (std::size_t i = 0; i < std::min<std::size_t>(3, nearest.size()); ++i)
+    hint += (i == 0 ? "'" : ", '") + nearest[i].second + "'";
+  throw user_error("no value is named '{}' in graph '{}'; the nearest are {}", value_name, name, hint);
+}
+
+std::vector<std::vector<std::int32_t>> Graph::consumers() const {
+  std::vector<std::vector<std::int32_t>> result(values_.size());
+  for (std::size_t index = 0; index < nodes_.size(); ++index) {
+    for (const ValueId input : nodes_[index].inputs) {
+      if (input == kNoValue) continue;
+      auto& readers = result[static_cast<std::size_t>(input)];
+      if (readers.empty() || readers.back() != static_cast<std::int32_t>(index))
+        readers.push_back(static_cast<std::int32_t>(index));
+    }
+  }
+  return result;
+}
+
+ContentHash Graph::structure_hash() const {
+  Hasher hasher;
+  for (const Value& v : values_) {
+    hasher.add(static_cast<std::int64_t>(v.kind));
+    if (v.kind == ValueKind::kComputed) continue;
+    hasher.add(static_cast<std::int64_t>(v.dtype));
+    if (v.kind == ValueKind::kConstant) hash_tensor(hasher, v.constant);
+    else hasher.add(v.name);
+  }
+  for (const Node& node : nodes_) {
+    hasher.add(node.domain).add(node.op).add(std::int64_t{node.version});
+    for (const ValueId id : node.inputs) hasher.add(std::int64_t{id});
+    hasher.add(static_cast<std::int64_t>(node.outputs.size()));
+    for (const auto& [attribute, content] : node.attributes.items()) {
+      hasher.add(attribute);
+      std::visit(HashAttribute{hasher}, content);
+    }
+  }
+  for (const ValueId id : outputs) hasher.add(std::int64_t{id}).add(value(id).name);
+  return hasher.finish();
+}
+
+}  // namespace retune

@@ -1,0 +1,13 @@
+// Runs an operator's shape inference on one node of a graph whose input shapes are known.
+#pragma once
+
+#include <vector>
+
+#include "graph/op.h"
+
+namespace retune {
+
+// The results for the node's outputs, all set. User errors are prefixed with the node's text; NeedsValue passes through.
+std::vector<InferContext::Result> infer(const Graph& graph, const Node& node, const Op& op);
+
+}  // namespace retune

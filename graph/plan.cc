@@ -1,0 +1,180 @@
+#include "graph/plan.h"
+
+#include <algorithm>
+
+#include "graph/canonicalize.h"
+#include "graph/differentiate.h"
+#include "graph/graph_builder.h"
+#include "graph/op_registry.h"
+#include "graph/specialize.h"
+
+namespace retune {
+
+namespace {
+
+std::map<std::string, InputSpec> input_specs(const Request& request) {
+  std::map<std::string, InputSpec> specs;
+  for (const auto& [name, feed] : request.inputs) {
+    const bool pinned = std::find(request.pinned.begin(), request.pinned.end(), name) != request.pinned.end();
+    specs[name] = {{feed.tensor.dtype(), feed.tensor.shape()}, pinned ? feed.tensor : Tensor()};
+  }
+  return specs;
+}
+
+// Everything that the final graph must still hold: outputs, the loss, values intervened on and leaves of gradients.
+std::vector<std::string> roots_of(const Graph& graph, const Request& request) {
+  std::vector<std::string> roots = request.outputs;
+  if (!request.loss.empty()) roots.push_back(request.loss);
+  for (const Intervention& change : request.interventions) graph.require(change.value);
+  return roots;
+}
+
+// Rebuilds the graph with an AddRows or ReplaceRows node after the value; every reader, and whoever asks for the value by its name,
+// gets the changed one.
+Graph intervene(const Graph& source, const Request& request) {
+  Graph result;
+  result.name = source.name;
+  std::vector<ValueId> ids(source.values().size(), kNoValue);
+  GraphBuilder builder(result);
+  const auto change = [&](ValueId id) {
+    for (const Intervention& intervention : request.interventions) {
+      if (result.value(id).name != intervention.value) continue;
+      result.rename(id, intervention.value + " before " + intervention.name);
+      ValueId delta = result.find(intervention.name);
+      if (delta == kNoValue) {
+        delta = result.add_input(intervention.name, intervention.delta.dtype());
+        result.value(delta).shape = intervention.delta.shape();
+      }
+      const char* op = intervention.kind == Intervention::Kind::kAdd ? "AddRows" : "ReplaceRows";
+      id = builder.ops("retune", op, {id, delta, builder.ints(intervention.rows)}, {}, {intervention.value})[0];
+    }
+    return id;
+  };
+  for (std::size_t i = 0; i < source.values().size(); ++i) {
+    const Value& value = source.values()[i];
+    if (value.kind == ValueKind::kComputed) continue;
+    if (value.kind == ValueKind::kInput) {
+      ids[i] = result.add_input(value.name, value.dtype);
+      result.value(ids[i]).shape = value.shape;
+    } else if (value.kind == ValueKind::kParameter) {
+      ids[i] = result.add_parameter(value.name, value.dtype, *value.shape, value.file, value.initializer);
+    } else {
+      ids[i] = result.add_constant(value.constant, value.name);
+    }
+    ids[i] = change(ids[i]);
+  }
+  for (const Node& node : source.nodes()) {
+    Node copy = node;
+    for (ValueId& id : copy.inputs)
+      if (id != kNoValue) id = ids[static_cast<std::size_t>(id)];
+    std::vector<std::string> names;
+    for (const ValueId id : node.outputs) names.push_back(id == kNoValue ? "" : source.value(id).name);
+    const std::vector<ValueId> outputs = result.add_node(copy, names);
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      if (node.outputs[i] == kNoValue) {
+        result.node(static_cast<std::size_t>(result.value(outputs[i]).producer)).outputs[i] = kNoValue;
+        continue;
+      }
+      const Value& origin = source.value(node.outputs[i]);
+      result.value(outputs[i]).dtype = origin.dtype;
+      result.value(outputs[i]).shape = origin.shape;
+      ids[static_cast<std::size_t>(node.outputs[i])] = change(outputs[i]);
+    }
+  }
+  for (const ValueId id : source.outputs) result.outputs.push_back(ids[static_cast<std::size_t>(id)]);
+  return result;
+}
+
+Version signature(const Node& node, const std::vector<TypeShape>& types) {
+  Hasher hasher;
+  Graph single;  // hashing a one-node graph covers attributes of every kind
+  Node copy = node;
+  copy.inputs.clear();
+  single.add_node(copy, std::vector<std::string>(node.outputs.size()));
+  hasher.add(single.structure_hash());
+  for (const TypeShape& type : types) {
+    hasher.add(static_cast<std::int64_t>(type.dtype));
+    for (const std::int64_t extent : type.shape) hasher.add(extent);
+  }
+  return version_of(hasher.finish());
+}
+
+// What depends on a leaf that later requests vary.
+std::vector<bool> varying_values(const Graph& graph, const Request& request) {
+  std::vector<bool> varies(graph.values().size(), false);
+  for (const std::string& name : request.varying)
+    if (const ValueId id = graph.find(name); id != kNoValue) varies[static_cast<std::size_t>(id)] = true;
+  for (const Node& node : graph.nodes()) {
+    const bool any = std::any_of(node.inputs.begin(), node.inputs.end(),
+                                 [&](ValueId id) { return id != kNoValue && varies[static_cast<std::size_t>(id)]; });
+    for (const ValueId id : node.outputs)
+      if (any && id != kNoValue) varies[static_cast<std::size_t>(id)] = true;
+  }
+  return varies;
+}
+
+void mark_kept(Plan& plan, const Request& request) {
+  const Graph& graph = plan.graph;
+  plan.kept.assign(graph.values().size(), false);
+  if (request.cache == Request::Cache::kOff) return;
+  if (!request.varying.empty()) {
+    const std::vector<bool> varies = varying_values(graph, request);
+    for (const Node& node : graph.nodes()) {
+      const bool reads_varying = std::any_of(node.inputs.begin(), node.inputs.end(),
+                                             [&](ValueId id) { return id != kNoValue && varies[static_cast<std::size_t>(id)]; });
+      if (!reads_varying) continue;
+      for (const ValueId id : node.inputs)
+        if (id != kNoValue && !varies[static_cast<std::size_t>(id)] && graph.value(id).kind == ValueKind::kComputed)
+          plan.kept[static_cast<std::size_t>(id)] = true;
+    }
+    for (const ValueId id : plan.outputs)
+      if (!varies[static_cast<std::size_t>(id)]) plan.kept[static_cast<std::size_t>(id)] = true;
+  }
+  if (request.keep_outputs)
+    for (const ValueId id : plan.outputs) plan.kept[static_cast<std::size_t>(id)] = true;
+}
+
+}  // namespace
+
+Plan make_plan(const Graph& graph, const Request& request, ThreadPool& pool) {
+  Graph concrete = specialize(graph, input_specs(request), roots_of(graph, request), pool);
+  if (!request.interventions.empty()) concrete = intervene(concrete, request);
+  concrete = canonicalize(concrete);
+
+  Plan plan;
+  const std::size_t output_count = request.outputs.size();
+  plan.outputs.assign(concrete.outputs.begin(), concrete.outputs.begin() + static_cast<std::ptrdiff_t>(output_count));
+  if (!request.loss.empty()) {
+    std::vector<ValueId> present;
+    for (const std::string& name : request.wrt)
+      if (const ValueId id = concrete.find(name); id != kNoValue) present.push_back(id);
+    const std::vector<ValueId> gradients = differentiate(concrete, concrete.outputs.back(), present);
+    std::size_t next = 0;
+    for (const std::string& name : request.wrt)
+      plan.gradients.push_back(concrete.find(name) == kNoValue ? kNoValue : gradients[next++]);
+  }
+  concrete.outputs = plan.outputs;
+  for (const ValueId id : plan.gradients)
+    if (id != kNoValue) concrete.outputs.push_back(id);
+  plan.graph = prune(concrete);
+  std::size_t next = 0;
+  for (ValueId& id : plan.outputs) id = plan.graph.outputs[next++];
+  for (ValueId& id : plan.gradients)
+    if (id != kNoValue) id = plan.graph.outputs[next++];
+
+  for (const Node& node : plan.graph.nodes()) {
+    plan.ops.push_back(&OpRegistry::standard().require(node));
+    std::vector<TypeShape> types;
+    for (const ValueId id : node.outputs)
+      types.push_back(id == kNoValue ? TypeShape{} : TypeShape{plan.graph.value(id).dtype, *plan.graph.value(id).shape});
+    if (request.cache == Request::Cache::kUse) plan.signatures.push_back(signature(node, types));
+    plan.output_types.push_back(std::move(types));
+  }
+  if (request.cache == Request::Cache::kUse)
+    for (const Value& value : plan.graph.values())
+      plan.constants.push_back(value.kind == ValueKind::kConstant ? version_of(value.constant) : Version{});
+  mark_kept(plan, request);
+  return plan;
+}
+
+}  // namespace retune
