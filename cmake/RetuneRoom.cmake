@@ -1,13 +1,14 @@
 # retune_room(NAME DEPS room... LIBS target...)
 #
 # One room, one library target retune::NAME from every source in the folder, and one test program NAME_tests from every
-# *_test.cc beside them. DEPS are rooms (scripts/check_includes.py compares them with cmake/rooms.txt), LIBS third-party targets.
+# *_test.cc beside them (and *_test_support.cc, what several of them share). DEPS are rooms (scripts/check_includes.py compares
+# them with cmake/rooms.txt), LIBS third-party targets.
 function(retune_room name)
   cmake_parse_arguments(ROOM "" "" "DEPS;LIBS;TEST_LIBS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cc")
   set(tests ${sources})
-  list(FILTER sources EXCLUDE REGEX "_(test|bench)\\.cc$|/main\\.cc$")
-  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "_(test|test_support|bench)\\.cc$|/main\\.cc$")
+  list(FILTER tests INCLUDE REGEX "_(test|test_support)\\.cc$")
 
   list(TRANSFORM ROOM_DEPS PREPEND "retune::" OUTPUT_VARIABLE deps)
   if(sources)
