@@ -51,6 +51,7 @@ class OnnxModel {
   // Tensors that can be named: initializers, of the graph and of subgraphs (a name may occur several times: both
   // branches of an If), and the value of a Constant node under the name of its output. In file order.
   const std::vector<const onnx::TensorProto*>& tensors_named(const std::string& name) const;
+  bool has_tensor(const std::string& name) const;
   // Those names, each once, in file order.
   const std::vector<std::string>& tensor_names() const;
 

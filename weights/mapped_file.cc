@@ -1,0 +1,104 @@
+#include "weights/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include "tensor/error.h"
+
+namespace retune {
+
+struct MappedFile::Mapping {
+  std::filesystem::path path;
+  void* address = nullptr;
+  std::size_t size = 0;
+  dev_t device = 0;
+  ino_t inode = 0;
+
+  Mapping() = default;
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  ~Mapping() {
+    if (address != nullptr) munmap(address, size);
+  }
+};
+
+namespace {
+
+// Closes a descriptor on every way out.
+struct Descriptor {
+  int value;
+  explicit Descriptor(int fd) : value(fd) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (value >= 0) close(value);
+  }
+};
+
+extern "C" void report_shrunk_file(int) {
+  // Only what is safe in a signal handler.
+  static constexpr char kMessage[] =
+      "error: a model file became shorter while it was mapped; another program is writing it: restore the file and run "
+      "again\n";
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
+  _exit(static_cast<int>(ErrorCode::kFailure));
+}
+
+}  // namespace
+
+MappedFile MappedFile::open(const std::filesystem::path& path) {
+  // Without O_NONBLOCK opening a named pipe would wait for a writer.
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (descriptor < 0) throw user_error("cannot open {}: {}", path.string(), std::strerror(errno));
+  return adopt(descriptor, path);
+}
+
+MappedFile MappedFile::adopt(int descriptor, const std::filesystem::path& path) {
+  const Descriptor file(descriptor);
+  struct stat status {};
+  if (fstat(file.value, &status) != 0) throw failure("cannot read {}: {}", path.string(), std::strerror(errno));
+  if (!S_ISREG(status.st_mode)) throw user_error("{} is not a regular file", path.string());
+  auto mapping = std::make_shared<Mapping>();
+  mapping->path = path;
+  mapping->size = static_cast<std::size_t>(status.st_size);
+  mapping->device = status.st_dev;
+  mapping->inode = status.st_ino;
+  if (mapping->size != 0) {
+    void* address = mmap(nullptr, mapping->size, PROT_READ, MAP_PRIVATE, file.value, 0);
+    if (address == MAP_FAILED)
+      throw failure("cannot map {} ({} bytes): {}", path.string(), mapping->size, std::strerror(errno));
+    mapping->address = address;
+  }
+  MappedFile result;
+  result.mapping_ = std::move(mapping);
+  return result;
+}
+
+std::span<const std::byte> MappedFile::bytes() const {
+  return {static_cast<const std::byte*>(mapping_->address), mapping_->size};
+}
+
+const std::filesystem::path& MappedFile::path() const { return mapping_->path; }
+
+bool MappedFile::same_file(const MappedFile& other) const {
+  return mapping_->device == other.mapping_->device && mapping_->inode == other.mapping_->inode;
+}
+
+bool MappedFile::same_file(const std::filesystem::path& other) const {
+  struct stat status {};
+  return stat(other.c_str(), &status) == 0 && status.st_dev == mapping_->device && status.st_ino == mapping_->inode;
+}
+
+void install_sigbus_guard() {
+  struct sigaction action {};
+  action.sa_handler = report_shrunk_file;
+  sigaction(SIGBUS, &action, nullptr);
+}
+
+}  // namespace retune
