@@ -21,11 +21,11 @@ enum class Padding {
 };
 
 struct LogMelOptions {
-  int mels = 80;           // [1, 1024]; 128 since Whisper large-v3
-  int fft = 400;           // samples of a frame, and of its periodic Hann window; [2, 16384]
-  int hop = 160;           // samples from frame to frame; [1, fft]
-  int rate_hz = 16000;     // [kMinRateHz, kMaxRateHz]
-  int chunk_seconds = 30;  // sound beyond is cut off, with either padding; [1, 3600]
+  int mels = 80;  // [1, 1024]; 128 since Whisper large-v3
+  int fft = 400;  // samples of a frame, and of its periodic Hann window; even, [2, 16384], no prime factor above 31
+  int hop = 160;  // samples from frame to frame; [1, fft]
+  int rate_hz = 16000;     // [1000, 192000]
+  int chunk_seconds = 30;  // sound beyond is cut off, with either padding; [1, 300]
   Padding padding = Padding::kNone;
 
   // User error naming the field that is out of range.

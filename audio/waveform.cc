@@ -1,0 +1,222 @@
+#include "audio/waveform.h"
+
+#include <fcntl.h>
+#include <sndfile.h>
+#include <soxr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "tensor/error.h"
+
+namespace retune {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+struct CloseSound {
+  void operator()(SNDFILE* file) const { sf_close(file); }
+};
+using SoundFile = std::unique_ptr<SNDFILE, CloseSound>;
+
+std::uint32_t read_u32(const char* bytes, bool big_endian) {
+  std::array<unsigned char, 4> b;
+  std::memcpy(b.data(), bytes, 4);
+  if (big_endian) std::reverse(b.begin(), b.end());
+  return b[0] | std::uint32_t{b[1]} << 8 | std::uint32_t{b[2]} << 16 | std::uint32_t{b[3]} << 24;
+}
+
+// How many bytes of sound a WAV or AIFF file promises beyond its end; 0 for a whole file and for other formats.
+// libsndfile shortens such files without a word, but a clip that lost its end is not the clip that the facts are about.
+std::int64_t missing_bytes(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::array<char, 12> head;
+  if (!file.read(head.data(), head.size())) return 0;
+  const std::string_view magic(head.data(), 4), form(head.data() + 8, 4);
+  const bool wav = magic == "RIFF" && form == "WAVE";
+  const bool aiff = magic == "FORM" && (form == "AIFF" || form == "AIFC");
+  if (!wav && !aiff) return 0;
+
+  const std::int64_t file_size = static_cast<std::int64_t>(fs::file_size(path));
+  std::int64_t at = 12;
+  while (at + 8 <= file_size && file.seekg(at) && file.read(head.data(), 8)) {
+    const std::int64_t size = read_u32(head.data() + 4, aiff);
+    at += 8;
+    if (std::string_view(head.data(), 4) == (wav ? "data" : "SSND")) {
+      const bool streamed = size == 0 || size == 0xffffffff;  // the writer did not know the length
+      return streamed ? 0 : std::max<std::int64_t>(0, at + size - file_size);
+    }
+    at += size + size % 2;
+  }
+  return 0;
+}
+
+void require_finite(const fs::path& path, std::span<const float> samples) {
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    if (!std::isfinite(samples[i])) {
+      throw user_error("{}: sample {} is not finite ({}); expected numbers", path.string(), i, samples[i]);
+    }
+  }
+}
+
+// Every frame of the file, channels averaged. Memory grows with what is really there: headers lie.
+std::vector<float> read_mono(SNDFILE* file, const SF_INFO& info, const fs::path& path) {
+  constexpr sf_count_t kBlockFrames = 4096;
+  const auto channels = static_cast<std::size_t>(info.channels);
+  std::vector<float> block(static_cast<std::size_t>(kBlockFrames) * channels);
+  std::vector<float> samples;
+  while (const sf_count_t frames = sf_readf_float(file, block.data(), kBlockFrames)) {
+    if (static_cast<std::int64_t>(samples.size()) + frames > kMaxSamples) {
+      throw user_error("{}: the sound is too long: expected at most {} samples a channel; cut it", path.string(),
+                       kMaxSamples);
+    }
+    for (std::size_t frame = 0; frame < static_cast<std::size_t>(frames); ++frame) {
+      double sum = 0;
+      for (std::size_t channel = 0; channel < channels; ++channel) sum += block[frame * channels + channel];
+      samples.push_back(static_cast<float>(sum / static_cast<double>(channels)));
+    }
+  }
+  if (sf_error(file) != SF_ERR_NO_ERROR) {
+    throw user_error("{}: damaged after {} samples: {}; expected a whole sound file", path.string(), samples.size(),
+                     sf_strerror(file));
+  }
+  return samples;
+}
+
+int format_of(const fs::path& path) {
+  std::string extension = path.extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
+  if (extension == ".flac") return SF_FORMAT_FLAC | SF_FORMAT_PCM_16;
+  if (extension == ".wav") return SF_FORMAT_WAV | SF_FORMAT_PCM_16;
+  throw user_error("{}: cannot write sound with extension '{}': expected .flac or .wav", path.string(), extension);
+}
+
+std::vector<short> to_pcm16(const Waveform& waveform) {
+  std::vector<short> pcm(waveform.samples.size());
+  std::transform(waveform.samples.begin(), waveform.samples.end(), pcm.begin(), [](float sample) {
+    return static_cast<short>(std::clamp(std::nearbyint(static_cast<double>(sample) * 32768.0), -32768.0, 32767.0));
+  });
+  return pcm;
+}
+
+// Removes the file unless it was renamed into place.
+class PartialFile {
+ public:
+  explicit PartialFile(const fs::path& target)
+      : target_(target), path_(target.string() + ".partial-" + std::to_string(getpid())) {}
+  PartialFile(const PartialFile&) = delete;
+  PartialFile& operator=(const PartialFile&) = delete;
+  ~PartialFile() {
+    std::error_code ignored;
+    fs::remove(path_, ignored);
+  }
+  const fs::path& path() const { return path_; }
+
+  void commit() const {
+    const int fd = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+    const bool flushed = fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0) close(fd);
+    std::error_code error;
+    if (flushed) fs::rename(path_, target_, error);
+    if (!flushed || error) throw failure("{}: cannot write: {}", target_.string(), std::strerror(errno));
+  }
+
+ private:
+  fs::path target_;
+  fs::path path_;
+};
+
+}  // namespace
+
+Waveform load_waveform(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::is_regular_file(path, ignored)) {
+    throw user_error("{}: {}; expected a sound file", path.string(),
+                     fs::exists(path, ignored) ? "not a regular file" : "no such file");
+  }
+  if (fs::file_size(path, ignored) == 0)
+    throw user_error("{}: the file is empty; expected a sound file", path.string());
+  SF_INFO info{};
+  const SoundFile file(sf_open(path.c_str(), SFM_READ, &info));
+  if (!file) throw user_error("{}: not a sound file that can be read: {}", path.string(), sf_strerror(nullptr));
+  if (info.samplerate < kMinRateHz || info.samplerate > kMaxRateHz) {
+    throw user_error("{}: sampling rate {} Hz: expected {} to {}", path.string(), info.samplerate, kMinRateHz,
+                     kMaxRateHz);
+  }
+  if (const std::int64_t missing = missing_bytes(path)) {
+    throw user_error("{}: truncated: {} bytes of sound are missing at its end; get the whole file", path.string(),
+                     missing);
+  }
+  Waveform waveform{read_mono(file.get(), info, path), info.samplerate};
+  const auto count = static_cast<sf_count_t>(waveform.samples.size());
+  if (info.frames != SF_COUNT_MAX && count < info.frames) {
+    throw user_error("{}: truncated: its header states {} samples, it holds {}; get the whole file", path.string(),
+                     info.frames, count);
+  }
+  if (count == 0) throw user_error("{}: holds no samples; expected sound", path.string());
+  require_finite(path, waveform.samples);
+  return waveform;
+}
+
+bool is_silent(const Waveform& waveform, float threshold) {
+  return std::all_of(waveform.samples.begin(), waveform.samples.end(),
+                     [&](float sample) { return std::abs(sample) <= threshold; });
+}
+
+Waveform resample(const Waveform& waveform, int rate_hz) {
+  for (int rate : {waveform.rate_hz, rate_hz}) {
+    if (rate < kMinRateHz || rate > kMaxRateHz) {
+      throw user_error("resample: rate {} Hz: expected {} to {}", rate, kMinRateHz, kMaxRateHz);
+    }
+  }
+  if (rate_hz == waveform.rate_hz || waveform.samples.empty()) return {waveform.samples, rate_hz};
+
+  const auto from = static_cast<std::size_t>(waveform.rate_hz), to = static_cast<std::size_t>(rate_hz);
+  // soxr may stop one sample short of the exact length; what it leaves is zero.
+  Waveform result{std::vector<float>((waveform.samples.size() * to + from - 1) / from, 0.0f), rate_hz};
+  const soxr_io_spec_t io = soxr_io_spec(SOXR_FLOAT32_I, SOXR_FLOAT32_I);
+  const soxr_quality_spec_t quality = soxr_quality_spec(SOXR_HQ, 0);
+  const soxr_runtime_spec_t runtime = soxr_runtime_spec(1);
+  std::size_t done = 0;
+  const soxr_error_t error =
+      soxr_oneshot(waveform.rate_hz, rate_hz, 1, waveform.samples.data(), waveform.samples.size(), nullptr,
+                   result.samples.data(), result.samples.size(), &done, &io, &quality, &runtime);
+  if (error != nullptr) throw failure("resample from {} Hz to {} Hz: soxr: {}", waveform.rate_hz, rate_hz, error);
+  return result;
+}
+
+void save_waveform(const fs::path& path, const Waveform& waveform) {
+  SF_INFO info{};
+  info.samplerate = waveform.rate_hz;
+  info.channels = 1;
+  info.format = format_of(path);
+  if (waveform.samples.empty()) throw user_error("{}: no samples to write", path.string());
+  if (waveform.rate_hz < kMinRateHz || waveform.rate_hz > kMaxRateHz || sf_format_check(&info) == 0) {
+    throw user_error("{}: cannot write sound at {} Hz in this format; resample it first", path.string(),
+                     waveform.rate_hz);
+  }
+  require_finite(path, waveform.samples);
+  const std::vector<short> pcm = to_pcm16(waveform);
+
+  const PartialFile partial(path);
+  SoundFile file(sf_open(partial.path().c_str(), SFM_WRITE, &info));
+  if (!file) throw failure("{}: cannot write: {}", path.string(), sf_strerror(nullptr));
+  const auto count = static_cast<sf_count_t>(pcm.size());
+  if (sf_write_short(file.get(), pcm.data(), count) != count || sf_close(file.release()) != 0) {
+    throw failure("{}: cannot write all of its {} samples; is the disk full?", path.string(), pcm.size());
+  }
+  partial.commit();
+}
+
+}  // namespace retune
