@@ -9,6 +9,9 @@
 
 namespace retune {
 
+// Sets OpenBLAS to one thread, for good. Whoever calls BLAS directly calls this first (cheap after the first time).
+void single_thread_blas();
+
 // A = L L^T of a symmetric positive definite n x n matrix (both triangles given).
 class Cholesky {
  public:
