@@ -1,0 +1,243 @@
+#include "graph/import.h"
+
+#include <algorithm>
+#include <set>
+
+#include "tensor/error.h"
+
+namespace retune {
+
+namespace {
+
+constexpr int kMaxNodes = 1'000'000;
+constexpr int kMaxNesting = 32;
+
+// Names of outer values that a subgraph may use, innermost scope last.
+using Scopes = std::vector<const std::unordered_map<std::string, DType>*>;
+
+class Importer {
+ public:
+  Importer(const OnnxModel& model, std::string file) : model_(model), file_(std::move(file)) {
+    for (const auto& import : model.skeleton().opset_import()) versions_[domain(import.domain())] = static_cast<int>(import.version());
+  }
+
+  Graph run() {
+    Graph graph = import_graph(model_.skeleton().graph(), {}, 0);
+    return graph;
+  }
+
+ private:
+  static std::string domain(const std::string& text) { return text == "ai.onnx" ? std::string() : text; }
+
+  [[noreturn]] void fail(const std::string& message) const { throw user_error("{}: {}", file_, message); }
+
+  Graph import_graph(const onnx::GraphProto& proto, const Scopes& scopes, int depth) {
+    if (depth > kMaxNesting) fail(fmt::format("graphs are nested deeper than {}", kMaxNesting));
+    Graph graph;
+    graph.name = proto.name();
+    std::set<std::string> initialized;
+    for (const auto& tensor : proto.initializer()) initialized.insert(tensor.name());
+    for (const auto& input : proto.input())
+      if (!initialized.contains(input.name())) add_input(graph, input);
+    for (const auto& tensor : proto.initializer()) add_initializer(graph, tensor, tensor.name());
+    std::unordered_map<std::string, DType> own;
+    for (const auto& node : proto.node())
+      for (const auto& output : node.output()) own.emplace(output, DType::kUndefined);
+    for (const Value& value : graph.values()) own.emplace(value.name, value.dtype);
+    Scopes inner = scopes;
+    inner.push_back(&own);
+    for (const int index : sorted(proto, graph, scopes)) add_node(graph, proto.node(index), inner, depth);
+    for (const auto& output : proto.output()) add_output(graph, output, scopes);
+    return graph;
+  }
+
+  static std::vector<Dim> dims_of(const onnx::ValueInfoProto& info) {
+    std::vector<Dim> dims;
+    for (const auto& dim : info.type().tensor_type().shape().dim())
+      dims.push_back(dim.has_dim_value() ? Dim{dim.dim_value(), ""} : Dim{-1, dim.dim_param()});
+    return dims;
+  }
+
+  void add_input(Graph& graph, const onnx::ValueInfoProto& input) {
+    if (!input.type().has_tensor_type()) fail(fmt::format("input '{}' is not a tensor", input.name()));
+    const ValueId id = graph.add_input(input.name(), static_cast<DType>(input.type().tensor_type().elem_type()));
+    graph.value(id).declared = dims_of(input);
+  }
+
+  void add_output(Graph& graph, const onnx::ValueInfoProto& output, const Scopes& scopes) {
+    ValueId id = graph.find(output.name());
+    if (id == kNoValue) id = capture(graph, output.name(), scopes);
+    if (id == kNoValue) fail(fmt::format("output '{}' of graph '{}' is produced by no node", output.name(), graph.name));
+    graph.value(id).declared = dims_of(output);
+    if (graph.value(id).dtype == DType::kUndefined)
+      graph.value(id).dtype = static_cast<DType>(output.type().tensor_type().elem_type());
+    graph.outputs.push_back(id);
+  }
+
+  // Float tensors are parameters, whose bytes stay in the file; integers and scalars steer shapes and patterns, so they are constants.
+  void add_initializer(Graph& graph, const onnx::TensorProto& proto, const std::string& name) {
+    const auto dtype = static_cast<DType>(proto.data_type());
+    std::int64_t elements = 1;
+    for (const std::int64_t dim : proto.dims()) elements = dim == 0 ? 0 : std::max<std::int64_t>(elements, dim);
+    ValueId id = kNoValue;
+    if (is_float(dtype) && elements > 1) {
+      id = graph.add_parameter(name, dtype, Shape(std::vector<std::int64_t>(proto.dims().begin(), proto.dims().end())), file_, name);
+    } else {
+      id = graph.add_constant(model_.tensor(proto), name);
+      graph.value(id).file = file_;
+      graph.value(id).initializer = name;
+    }
+  }
+
+  // A value of an outer graph becomes an input of the subgraph, once.
+  ValueId capture(Graph& graph, const std::string& name, const Scopes& scopes) const {
+    for (auto scope = scopes.rbegin(); scope != scopes.rend(); ++scope) {
+      const auto it = (*scope)->find(name);
+      if (it == (*scope)->end()) continue;
+      graph.captured.push_back(name);
+      return graph.add_input(name, it->second);
+    }
+    return kNoValue;
+  }
+
+  // Node indices with producers before consumers, otherwise in the file's order.
+  std::vector<int> sorted(const onnx::GraphProto& proto, const Graph& graph, const Scopes& scopes) const {
+    if (proto.node_size() > kMaxNodes) fail(fmt::format("graph '{}' has more than {} nodes", proto.name(), kMaxNodes));
+    std::unordered_map<std::string, int> producer;
+    for (int i = 0; i < proto.node_size(); ++i)
+      for (const auto& output : proto.node(i).output())
+        if (!output.empty() && !producer.emplace(output, i).second)
+          fail(fmt::format("value '{}' is produced by two nodes", output));
+    enum class Mark : std::uint8_t { kNew, kOpen, kDone };
+    std::vector<Mark> marks(static_cast<std::size_t>(proto.node_size()), Mark::kNew);
+    std::vector<int> order;
+    for (int root = 0; root < proto.node_size(); ++root) {
+      std::vector<std::pair<int, int>> stack{{root, 0}};
+      while (!stack.empty()) {
+        auto& [index, next] = stack.back();
+        Mark& mark = marks[static_cast<std::size_t>(index)];
+        if (mark == Mark::kDone) {
+          stack.pop_back();
+          continue;
+        }
+        mark = Mark::kOpen;
+        const auto& node = proto.node(index);
+        if (next == node.input_size()) {
+          mark = Mark::kDone;
+          order.push_back(index);
+          stack.pop_back();
+          continue;
+        }
+        const std::string& input = node.input(next++);
+        const auto it = producer.find(input);
+        if (it == producer.end()) {
+          check_exists(input, node, graph, scopes);
+          continue;
+        }
+        const Mark other = marks[static_cast<std::size_t>(it->second)];
+        if (other == Mark::kOpen) fail(fmt::format("graph '{}' has a cycle through value '{}'", proto.name(), input));
+        if (other == Mark::kNew) stack.emplace_back(it->second, 0);
+      }
+    }
+    return order;
+  }
+
+  void check_exists(const std::string& input, const onnx::NodeProto& node, const Graph& graph, const Scopes& scopes) const {
+    if (input.empty() || graph.find(input) != kNoValue) return;
+    for (const auto* scope : scopes)
+      if (scope->contains(input)) return;
+    fail(fmt::format("{} node '{}' reads '{}', which no node produces", node.op_type(), node.name(), input));
+  }
+
+  void add_node(Graph& graph, const onnx::NodeProto& proto, const Scopes& scopes, int depth) {
+    if (proto.op_type() == "Constant" && domain(proto.domain()).empty() && add_constant_node(graph, proto)) return;
+    Node node{.domain = domain(proto.domain()), .op = proto.op_type()};
+    node.name = proto.name();
+    node.file = file_;
+    const auto version = versions_.find(node.domain);
+    if (version == versions_.end()) fail(fmt::format("{} node '{}': domain '{}' is not imported", node.op, node.name, node.domain));
+    node.version = version->second;
+    const Scopes outer(scopes.begin(), scopes.end() - 1);
+    const auto resolve = [&](const std::string& name) {
+      const ValueId id = graph.find(name);
+      return id != kNoValue ? id : capture(graph, name, outer);
+    };
+    for (const auto& input : proto.input()) node.inputs.push_back(input.empty() ? kNoValue : resolve(input));
+    for (const auto& attribute : proto.attribute()) {
+      node.attributes.set(attribute.name(), attribute_value(attribute, node, scopes, depth));
+    }
+    // What branches capture is read by this node: then_branch first, as specialize() expects, else_branch after it.
+    for (const char* branch : {"then_branch", "else_branch", "body"})
+      if (const auto sub = node.attributes.has(branch) ? node.attributes.graph(branch) : nullptr)
+        for (const std::string& name : sub->captured) node.inputs.push_back(resolve(name));
+    std::vector<std::string> outputs(proto.output().begin(), proto.output().end());
+    const std::vector<ValueId> ids = graph.add_node(std::move(node), outputs);
+    for (std::size_t i = 0; i < ids.size(); ++i)
+      if (outputs[i].empty()) graph.node(graph.nodes().size() - 1).outputs[i] = kNoValue;
+  }
+
+  // A Constant node that holds a tensor is a leaf like an initializer, under the name of its output.
+  bool add_constant_node(Graph& graph, const onnx::NodeProto& proto) {
+    if (proto.output_size() != 1 || proto.attribute_size() != 1) return false;
+    const auto& attribute = proto.attribute(0);
+    const std::string& name = proto.output(0);
+    if (attribute.name() == "value") add_initializer(graph, attribute.t(), name);
+    else if (attribute.name() == "value_float") graph.add_constant(Tensor::scalar<float>(attribute.f()), name);
+    else if (attribute.name() == "value_int") graph.add_constant(Tensor::scalar<std::int64_t>(attribute.i()), name);
+    else if (attribute.name() == "value_ints")
+      graph.add_constant(Tensor::vector<std::int64_t>({attribute.ints().begin(), attribute.ints().end()}), name);
+    else if (attribute.name() == "value_floats")
+      graph.add_constant(Tensor::vector<float>({attribute.floats().begin(), attribute.floats().end()}), name);
+    else return false;
+    return true;
+  }
+
+  AttributeValue attribute_value(const onnx::AttributeProto& a, const Node& node, const Scopes& scopes, int depth) {
+    switch (a.type()) {
+      case onnx::AttributeProto::INT: return a.i();
+      case onnx::AttributeProto::FLOAT: return static_cast<double>(a.f());
+      case onnx::AttributeProto::STRING: return a.s();
+      case onnx::AttributeProto::INTS: return std::vector<std::int64_t>(a.ints().begin(), a.ints().end());
+      case onnx::AttributeProto::FLOATS: return std::vector<double>(a.floats().begin(), a.floats().end());
+      case onnx::AttributeProto::STRINGS: return std::vector<std::string>(a.strings().begin(), a.strings().end());
+      case onnx::AttributeProto::TENSOR: return model_.tensor(a.t());
+      case onnx::AttributeProto::GRAPH: return std::make_shared<const Graph>(import_graph(a.g(), scopes, depth + 1));
+      default: throw user_error("{}: attribute '{}' is of a kind that is not supported", node.text(), a.name());
+    }
+  }
+
+  const OnnxModel& model_;
+  std::string file_;
+  std::map<std::string, int> versions_;
+};
+
+void collect_parameters(const Graph& graph, const OnnxModel& model, Version file_version, Parameters& result) {
+  for (const Value& value : graph.values()) {
+    if (value.kind != ValueKind::kParameter) continue;
+    const auto& protos = model.tensors_named(value.initializer);
+    if (protos.empty()) throw user_error("{}: tensor '{}' is not in the file", value.file, value.initializer);
+    for (const auto* other : protos)
+      if (other != protos[0] && model.tensor_hash(*other) != model.tensor_hash(*protos[0]))
+        throw user_error("{}: two different tensors are named '{}'", value.file, value.initializer);
+    result[value.name] = {model.tensor(*protos[0]), combine(file_version, version_of(value.initializer))};
+  }
+  for (const Node& node : graph.nodes())
+    for (const auto& [name, content] : node.attributes.items())
+      if (const auto* sub = std::get_if<std::shared_ptr<const Graph>>(&content)) collect_parameters(**sub, model, file_version, result);
+}
+
+}  // namespace
+
+Graph import_onnx(const OnnxModel& model, const std::string& file) { return Importer(model, file).run(); }
+
+Parameters parameters_of(const Graph& graph, const OnnxModel& model) {
+  // Within one process a mapped file is identified by where it is and when it was written; hashing 15 GB to name it would cost minutes.
+  const auto path = std::filesystem::canonical(model.path());
+  const auto written = std::filesystem::last_write_time(path).time_since_epoch().count();
+  const Version file_version = version_of(fmt::format("{}\n{}\n{}", path.string(), written, model.file_bytes()));
+  Parameters result;
+  collect_parameters(graph, model, file_version, result);
+  return result;
+}
+
+}  // namespace retune
