@@ -141,30 +141,39 @@ StagedFile::StagedFile(const fs::path& final_path) : final_(resolved(final_path)
 }
 
 StagedFile::~StagedFile() {
-  if (descriptor_ >= 0) close(descriptor_);
+  if (descriptor_ >= 0) ::close(descriptor_);
   if (!committed_) unlink(staged_.c_str());
 }
 
 void StagedFile::write(std::span<const std::byte> bytes) {
+  if (buffer_.size() + bytes.size() > kBuffer) {
+    write_through(buffer_);
+    buffer_.clear();
+  }
+  if (bytes.size() > kBuffer) return write_through(bytes);
+  buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+}
+
+void StagedFile::write_through(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    if (buffer_.size() == kBuffer) flush();
-    const std::size_t part = std::min(bytes.size(), kBuffer - buffer_.size());
-    buffer_.insert(buffer_.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(part));
-    bytes = bytes.subspan(part);
+    const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
+    if (written < 0 && errno != EINTR) fail("write", final_, errno);
+    if (written > 0) bytes = bytes.subspan(static_cast<std::size_t>(written));
   }
 }
 
-void StagedFile::flush() {
-  for (std::size_t done = 0; done < buffer_.size();) {
-    const ssize_t written = ::write(descriptor_, buffer_.data() + done, buffer_.size() - done);
-    if (written < 0 && errno != EINTR) fail("write", final_, errno);
-    done += written > 0 ? static_cast<std::size_t>(written) : 0;
+void StagedFile::close() {
+  write_through(buffer_);
+  std::vector<std::byte>().swap(buffer_);
+  if (descriptor_ >= 0 && ::close(descriptor_) != 0) {
+    descriptor_ = -1;
+    fail("write", final_, errno);
   }
-  buffer_.clear();
+  descriptor_ = -1;
 }
 
 void StagedFile::commit() {
-  flush();
+  close();
   flush_to_disk(staged_, 0);
   if (rename(staged_.c_str(), final_.c_str()) != 0) fail("rename the finished output to", final_, errno);
   committed_ = true;

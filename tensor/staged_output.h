@@ -61,11 +61,14 @@ class StagedFile {
   // For libraries that write by name (HDF5): they may write this path instead of, never besides, write().
   const std::filesystem::path& path() const { return staged_; }
   const std::filesystem::path& final_path() const { return final_; }
+  // Frees descriptor and buffer when the last byte is written, for callers that stage many files before they commit
+  // any.
+  void close();
   // Flushes and takes the final name. Once.
   void commit();
 
  private:
-  void flush();
+  void write_through(std::span<const std::byte> bytes);
 
   std::filesystem::path final_;
   std::filesystem::path staged_;

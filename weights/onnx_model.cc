@@ -19,9 +19,7 @@ constexpr char kPayloadKey[] = "retune.payload";
 // The serialized external_data entry {kPayloadKey, index}.
 std::string payload_entry(std::size_t index) {
   onnx::TensorProto marker;
-  onnx::StringStringEntryProto* entry = marker.add_external_data();
-  entry->set_key(kPayloadKey);
-  entry->set_value(std::to_string(index));
+  set_payload_index(marker, index);
   return marker.SerializeAsString();
 }
 
@@ -58,25 +56,27 @@ onnx::ModelProto parse_skeleton(Bytes file, const OnnxLayout& layout, const std:
   return model;
 }
 
+// Opens the files that records name, each once, and checks every payload's length against its file.
 void open_externals(OnnxContents& contents, const std::filesystem::path& bundle_folder) {
-  std::optional<ExternalRoots> roots;
   const std::string label = contents.file.string();
+  std::optional<ExternalRoots> roots;
+  std::map<std::string, std::int32_t> known;
   for (const TensorRecord& record : contents.layout.tensors) {
-    Bytes external;
-    if (record.external != nullptr) {
-      const std::string& location = record.external->location;
-      if (!roots) roots = ExternalRoots::of(contents.file, bundle_folder);
-      const auto [entry, is_new] = contents.external_index.try_emplace(location, contents.externals.size());
-      if (is_new && contents.externals.size() == kMaxExternalFiles)
-        throw user_error("{} refers to more than {} external files", label, kMaxExternalFiles);
-      try {
+    std::int32_t file = -1;
+    if (record.external != nullptr) try {
+        check_location(record.external->location);
+        const std::string location = std::filesystem::path(record.external->location).lexically_normal().string();
+        const auto [entry, is_new] = known.try_emplace(location, static_cast<std::int32_t>(contents.externals.size()));
+        if (is_new && known.size() > kMaxExternalFiles)
+          throw user_error("more than {} external files", kMaxExternalFiles);
+        if (!roots) roots = ExternalRoots::of(contents.file, bundle_folder);
         if (is_new) contents.externals.push_back({location, open_external(*roots, location)});
+        file = entry->second;
       } catch (const Error& error) {
         throw Error(error.code(), fmt::format("{}: {}", tensor_label(record, label), error.what()));
       }
-      external = contents.externals[entry->second].map.bytes();
-    }
-    check_payload(record, external, label);
+    contents.external_of.push_back(file);
+    check_payload(record, file < 0 ? Bytes() : contents.externals[static_cast<std::size_t>(file)].map.bytes(), label);
   }
 }
 
@@ -110,6 +110,13 @@ void index_names(OnnxContents& contents) {
 
 }  // namespace
 
+void set_payload_index(onnx::TensorProto& proto, std::size_t index) {
+  proto.clear_external_data();
+  onnx::StringStringEntryProto* entry = proto.add_external_data();
+  entry->set_key(kPayloadKey);
+  entry->set_value(std::to_string(index));
+}
+
 std::optional<std::size_t> payload_index(const onnx::TensorProto& proto) {
   for (const onnx::StringStringEntryProto& entry : proto.external_data()) {
     if (entry.key() != kPayloadKey) continue;
@@ -120,8 +127,9 @@ std::optional<std::size_t> payload_index(const onnx::TensorProto& proto) {
   return std::nullopt;
 }
 
-const MappedFile& OnnxContents::payload_file(const TensorRecord& record) const {
-  return record.external == nullptr ? map : externals[external_index.find(record.external->location)->second].map;
+const MappedFile& OnnxContents::payload_file(std::size_t index) const {
+  const std::int32_t external = external_of[index];
+  return external < 0 ? map : externals[static_cast<std::size_t>(external)].map;
 }
 
 std::size_t OnnxContents::index_of(const onnx::TensorProto& in_skeleton) const {
@@ -135,7 +143,7 @@ Tensor OnnxContents::tensor(std::size_t index) const {
   const std::lock_guard lock(mutex_);
   if (const auto found = copied_.find(index); found != copied_.end()) return found->second;
   const TensorRecord& record = layout.tensors[index];
-  const MappedFile& source = payload_file(record);
+  const MappedFile& source = payload_file(index);
   Tensor result = decode_payload(record, source.bytes(), source.owner(), file.string());
   const Bytes bytes = source.bytes();
   const bool mapped = result.raw() >= bytes.data() && result.raw() < bytes.data() + bytes.size();
