@@ -1,76 +1,93 @@
-// Arithmetic over a row of floats in a form that the compiler turns into vector instructions without reordering licence
-// (-ffast-math is off): sums keep one accumulator a lane and add the lanes in a fixed tree, so a sum's bits depend on
-// its length alone.
+// exp, tanh, erf and the logistic function as straight-line code that compilers turn into vector instructions.
 //
-//   const float top = lane_max<float>(n, [&](std::int64_t i) { return x[i]; });
-//   const float sum = lane_sum<float>(n, [&](std::int64_t i) { return y[i] = vector_exp(x[i] - top); });
+// In f32 they are polynomials on reduced arguments, within 2 units in the last place of the true value
+// (vector_math_test.cc); in f64 they are the standard library's. Every operation is rounded as IEEE says and none is
+// reordered, so an element has the same bits in a vector, in the tail of a loop and on any thread.
+//
+// The coefficients are weighted minimax fits (Lawson's iteration on 400 Chebyshev nodes), rounded to f32.
 #pragma once
 
 #include <bit>
 #include <cmath>
 #include <cstdint>
-#include <limits>
+#include <numbers>
 
-namespace retune {
+namespace retune::vector_math {
 
-inline constexpr int kLanes = 16;
+inline double exp(double x) { return std::exp(x); }
+inline double tanh(double x) { return std::tanh(x); }
+inline double erf(double x) { return std::erf(x); }
+inline double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
-// Sum of term(0) ... term(n - 1); 0 for n = 0.
-template <class T, class F>
-inline T lane_sum(std::int64_t n, F&& term) {
-  T lanes[kLanes] = {};
-  std::int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) lanes[lane] += term(i + lane);
-  }
-  for (int lane = 0; i + lane < n; ++lane) lanes[lane] += term(i + lane);
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int lane = 0; lane < width; ++lane) lanes[lane] += lanes[lane + width];
-  }
-  return lanes[0];
+// exp(x) = 2^n exp(r) with n = round(x / ln 2) and |r| <= ln(2) / 2. Overflow gives infinity, underflow subnormals and
+// then 0.
+inline float exp(float x) {
+  x = x < -104.0f ? -104.0f : x;
+  x = x > 89.0f ? 89.0f : x;
+  // Adding 1.5 * 2^23 leaves the rounded integer in the low bits.
+  constexpr float kShift = 12582912.0f;
+  const float shifted = std::fma(x, std::numbers::log2e_v<float>, kShift);
+  const float n = shifted - kShift;
+  // ln 2 in two parts, the first exact for every n in range.
+  float r = std::fma(n, -0.693145751953125f, x);
+  r = std::fma(n, -1.42860682030941723212e-6f, r);
+  float p = 1.991898316e-04f;
+  p = std::fma(p, r, 1.394653460e-03f);
+  p = std::fma(p, r, 8.333262987e-03f);
+  p = std::fma(p, r, 4.166626185e-02f);
+  p = std::fma(p, r, 1.666666716e-01f);
+  p = std::fma(p, r, 5.000000000e-01f);
+  p = std::fma(p, r * r, r) + 1.0f;
+  // 2^n as a product of two powers, since n = 128 and n < -126 have none of their own. Unsigned: NaN brings any bits
+  // here.
+  const std::uint32_t exponent = std::bit_cast<std::uint32_t>(shifted) - std::bit_cast<std::uint32_t>(kShift);
+  const std::uint32_t half = static_cast<std::uint32_t>(static_cast<std::int32_t>(exponent) >> 1);
+  const float first = std::bit_cast<float>((half + 127u) << 23);
+  const float second = std::bit_cast<float>((exponent - half + 127u) << 23);
+  return p * first * second;
 }
 
-// Largest of term(0) ... term(n - 1); minus infinity for n = 0. NaN terms are passed over.
-template <class T, class F>
-inline T lane_max(std::int64_t n, F&& term) {
-  T lanes[kLanes];
-  for (T& lane : lanes) lane = -std::numeric_limits<T>::infinity();
-  std::int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const T value = term(i + lane);
-      lanes[lane] = value > lanes[lane] ? value : lanes[lane];
-    }
-  }
-  for (int lane = 0; i + lane < n; ++lane) {
-    const T value = term(i + lane);
-    lanes[lane] = value > lanes[lane] ? value : lanes[lane];
-  }
-  T largest = lanes[0];
-  for (const T lane : lanes) largest = lane > largest ? lane : largest;
-  return largest;
+inline float sigmoid(float x) { return 1.0f / (1.0f + exp(-x)); }
+
+// x + x^3 P(x^2) near 0, and 1 - 2 / (exp(2|x|) + 1) with the sign of x elsewhere.
+inline float tanh(float x) {
+  const float magnitude = std::fabs(x);
+  const float s = x * x;
+  float p = 2.122745616e-03f;
+  p = std::fma(p, s, -8.156280033e-03f);
+  p = std::fma(p, s, 2.169260755e-02f);
+  p = std::fma(p, s, -5.394537747e-02f);
+  p = std::fma(p, s, 1.333319545e-01f);
+  p = std::fma(p, s, -3.333333135e-01f);
+  const float near = std::fma(p * s, x, x);
+  const float far = std::copysign(1.0f - 2.0f / (exp(2.0f * magnitude) + 1.0f), x);
+  return magnitude < 0.6f ? near : far;
 }
 
-// e^x. In f32 the reduction and polynomial of Cephes' expf (Moshier 1989), within 1.5 units in the last place, and
-// exact at 0, -inf and inf; NaN stays NaN. In f64 the C library's.
-inline double vector_exp(double x) { return std::exp(x); }
-inline float vector_exp(float x) {
-  x = x < -104.0f ? -104.0f : x;  // e^-104 rounds to zero
-  x = x > 89.0f ? 89.0f : x;      // e^89 overflows
-  const float n = std::floor(x * 1.44269504088896341f + 0.5f);
-  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;  // x - n ln 2, the constant in two parts
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  // 2^n in two factors, so that subnormal results are rounded once.
-  const auto whole = static_cast<std::int32_t>(n);
-  const std::int32_t half = whole / 2;
-  const auto power = [](std::int32_t e) { return std::bit_cast<float>((e + 127) << 23); };
-  return p * power(half) * power(whole - half);
+// x + x P(x^2) near 0; elsewhere 1 - exp(-t - t Q(t)) with t = |x| and the sign of x (Q fits -log(erfc(t)) / t - 1).
+inline float erf(float x) {
+  const float magnitude = std::fabs(x);
+  const float s = x * x;
+  float p = 8.327487740e-05f;
+  p = std::fma(p, s, -8.133215597e-04f);
+  p = std::fma(p, s, 5.200260784e-03f);
+  p = std::fma(p, s, -2.685911953e-02f);
+  p = std::fma(p, s, 1.128369123e-01f);
+  p = std::fma(p, s, -3.761263490e-01f);
+  p = std::fma(p, s, 1.283791661e-01f);
+  const float near = std::fma(p, x, x);
+  // erf(3.93) rounds to 1. The comparison keeps NaN.
+  const float t = magnitude > 3.93f ? 3.93f : magnitude;
+  float q = 4.806378456e-06f;
+  q = std::fma(q, t, -4.399879981e-05f);
+  q = std::fma(q, t, -5.751885328e-05f);
+  q = std::fma(q, t, 2.951687202e-03f);
+  q = std::fma(q, t, -2.270832285e-02f);
+  q = std::fma(q, t, 1.052944660e-01f);
+  q = std::fma(q, t, 6.356092691e-01f);
+  q = std::fma(q, t, 1.285551190e-01f);
+  const float far = std::copysign(1.0f - exp(-std::fma(q, t, t)), x);
+  return magnitude < 0.925f ? near : far;
 }
 
-}  // namespace retune
+}  // namespace retune::vector_math
