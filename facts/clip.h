@@ -43,6 +43,7 @@ class Clip {
   std::filesystem::path root_;
   std::string track_;
   std::string name_;
+  bool anywhere_ = false;  // given by the user: links may lead where they like
 };
 
 }  // namespace retune

@@ -22,9 +22,9 @@ namespace retune {
 
 struct FactOptions {
   // Where clips lie; empty: `audio` beside the facts if there is such a folder, else the folder of the facts.
-  std::filesystem::path audio_root;
+  std::filesystem::path audio_root = {};
   // For items without `track`; empty: the file's name without its extension ("Animal.json").
-  std::string attribute;
+  std::string attribute = {};
 };
 
 struct Fact {

@@ -31,6 +31,10 @@ std::string read_text(const std::filesystem::path& path, std::size_t max_bytes =
 // failure.
 void write_text(const std::filesystem::path& path, std::string_view text);
 
+// How every file of this project prints JSON: keys in the order given, `indent` blanks a level, or one line for -1.
+// Bytes that are no UTF-8 become U+FFFD.
+std::string json_bytes(const nlohmann::ordered_json& value, int indent = -1);
+
 // `source` names the text in errors ("facts.json"). A user error on: bad syntax (with line and column), a number that
 // no double holds, bad UTF-8, a key twice in one object, nesting or size beyond the limits, anything after the value.
 nlohmann::json parse_json(std::string_view text, const std::string& source, const JsonLimits& limits = {});

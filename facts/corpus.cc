@@ -1,0 +1,77 @@
+#include "facts/corpus.h"
+
+#include <fmt/format.h>
+
+#include "facts/json_text.h"
+
+namespace retune {
+namespace {
+
+// A corpus holds whole training sets: 64 MiB would be some 300,000 items.
+constexpr std::size_t kMaxCorpusBytes = std::size_t{1} << 30;
+
+CorpusItem read_item(const JsonObject& line, const std::filesystem::path& audio_root) {
+  CorpusItem item;
+  item.question = line.text("question");
+  item.answer = line.optional_text("answer").value_or("");
+  item.attribute = line.optional_text("attribute").value_or("");
+  item.label = line.optional_text("class").value_or("");
+  if (const auto clip = line.optional_text("clip")) {
+    try {
+      item.clip = Clip::below(audio_root, "", *clip);
+    } catch (const Error& error) {
+      throw line.error("clip", error.what());
+    }
+  }
+  return item;
+}
+
+nlohmann::ordered_json item_json(const CorpusItem& item) {
+  nlohmann::ordered_json line;
+  if (item.clip) line["clip"] = item.clip->name();
+  line["question"] = item.question;
+  if (!item.answer.empty()) line["answer"] = item.answer;
+  if (!item.attribute.empty()) line["attribute"] = item.attribute;
+  if (!item.label.empty()) line["class"] = item.label;
+  return line;
+}
+
+}  // namespace
+
+Corpus Corpus::load(const std::filesystem::path& path, const std::filesystem::path& audio_root) {
+  std::vector<CorpusItem> items;
+  for (const JsonLine& line : parse_json_lines(read_text(path, kMaxCorpusBytes), path.string())) {
+    items.push_back(read_item(JsonObject(line.value, fmt::format("{}:{}", path.string(), line.number)), audio_root));
+  }
+  if (items.empty()) throw user_error("{}: no items; expected one JSON object a line", path.string());
+  return Corpus(std::move(items));
+}
+
+void Corpus::save(const std::filesystem::path& path) const {
+  std::string text;
+  for (const CorpusItem& item : items_) text += json_bytes(item_json(item)) + "\n";
+  write_text(path, text);
+}
+
+void Corpus::check_audio() const {
+  for (std::size_t i = 0; i < items_.size(); ++i) {
+    if (!items_[i].clip) continue;
+    try {
+      items_[i].clip->locate();
+    } catch (const Error& error) {
+      throw user_error("corpus item {}: {}", i, error.what());
+    }
+  }
+}
+
+ContentHash Corpus::hash() const {
+  Hasher hasher;
+  for (const CorpusItem& item : items_) {
+    hasher.add(item.question).add(item.answer).add(item.attribute).add(item.label);
+    hasher.add(static_cast<std::int64_t>(item.clip ? 1 : 0));
+    if (item.clip) hasher.add(item.clip->hash());
+  }
+  return hasher.finish();
+}
+
+}  // namespace retune

@@ -1,0 +1,94 @@
+#include "facts/fact_set.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "facts/json_text.h"
+
+namespace retune {
+
+// fact_set_reader.cc and fact_set_writer.cc hold load() and save().
+
+FactSet FactSet::of(std::vector<Fact> facts, std::vector<Sequence> sequences) {
+  FactSet set;
+  set.facts_ = std::move(facts);
+  if (sequences.empty()) sequences.push_back({0, set.facts_.size()});
+  std::size_t next = 0;
+  for (const Sequence& sequence : sequences) {
+    if (sequence.begin != next || sequence.end < sequence.begin) {
+      throw user_error("sequences must cut the facts into consecutive ranges: expected one from {}, got {} to {}", next,
+                       sequence.begin, sequence.end);
+    }
+    next = sequence.end;
+  }
+  if (next != set.facts_.size()) {
+    throw user_error("sequences hold {} facts, expected all {}", next, set.facts_.size());
+  }
+  set.sequences_ = std::move(sequences);
+  return set;
+}
+
+std::vector<EditRequest> FactSet::requests() const {
+  std::vector<EditRequest> requests;
+  for (const Fact& fact : facts_) requests.push_back(fact.request);
+  return requests;
+}
+
+std::vector<Probe> FactSet::probes() const {
+  std::vector<Probe> probes;
+  for (const Fact& fact : facts_) probes.insert(probes.end(), fact.probes.begin(), fact.probes.end());
+  return probes;
+}
+
+FactSet FactSet::limited(std::size_t count) const {
+  FactSet set = *this;
+  if (count >= facts_.size()) return set;
+  set.facts_.resize(count);
+  std::erase_if(set.sequences_, [count](const Sequence& sequence) { return sequence.begin >= count; });
+  if (!set.sequences_.empty()) set.sequences_.back().end = count;
+  return set;
+}
+
+void FactSet::check_audio() const {
+  const auto check = [](const Clip& clip, const std::string& asker) {
+    try {
+      clip.locate();
+    } catch (const Error& error) {
+      throw user_error("{}: {}", asker, error.what());
+    }
+  };
+  for (const Fact& fact : facts_) {
+    check(fact.request.clip, fact.request.id);
+    for (const Probe& probe : fact.probes) {
+      if (probe.clip) check(*probe.clip, probe.id);
+    }
+  }
+}
+
+std::filesystem::path default_audio_root(const std::filesystem::path& facts_file) {
+  const std::filesystem::path folder =
+      facts_file.has_parent_path() ? facts_file.parent_path() : std::filesystem::path(".");
+  std::error_code error;
+  const std::filesystem::path audio = folder / "audio";
+  return std::filesystem::is_directory(audio, error) ? audio : folder;
+}
+
+void refuse_shared_clips(const Corpus& corpus, const FactSet& facts) {
+  std::set<ContentHash> tested;
+  for (const Fact& fact : facts.facts()) {
+    tested.insert(fact.request.clip.hash());
+    for (const Probe& probe : fact.probes) {
+      if (probe.clip) tested.insert(probe.clip->hash());
+    }
+  }
+  for (const CorpusItem& item : corpus.items()) {
+    if (item.clip && tested.contains(item.clip->hash())) {
+      throw user_error("the corpus holds clip '{}', which the facts test; leave it out of the corpus",
+                       item.clip->name());
+    }
+  }
+}
+
+}  // namespace retune
