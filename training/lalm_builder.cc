@@ -33,7 +33,10 @@ class Writer {
     return add(name, std::move(tensor));
   }
 
-  ValueId fixed(const std::string& name, Tensor tensor) { return add(name, std::move(tensor)); }
+  ValueId table(const std::string& name, Tensor tensor) {
+    built_.tables.push_back(name);
+    return add(name, std::move(tensor));
+  }
 
   // x [.., in] W [in, out] (+ bias, its first operand, as the exporter writes it)
   ValueId linear(const std::string& module, ValueId x, std::int64_t in, std::int64_t out, double deviation, bool bias) {
@@ -166,7 +169,7 @@ std::pair<ValueId, ValueId> rotary_tables(Writer& w, ValueId positions, const La
   Tensor inverse = Tensor::empty(DType::kF32, {half});
   for (std::int64_t i = 0; i < half; ++i)
     inverse.mutable_data<float>()[i] = static_cast<float>(std::pow(s.rope_theta, -static_cast<double>(i) / static_cast<double>(half)));
-  const ValueId frequencies = w.fixed("model.rotary_emb.inv_freq", inverse);
+  const ValueId frequencies = w.table("model.rotary_emb.inv_freq", inverse);
   const ValueId real = w.b().op("Cast", {positions}, {{"to", std::int64_t{1}}});
   const ValueId angles = w.b().op("Mul", {w.b().op("Unsqueeze", {real, w.b().ints({1, 3})}), frequencies});
   const ValueId both = w.concat({angles, angles}, -1);
@@ -262,7 +265,7 @@ BuiltGraph build_audio_encoder(const LalmShape& s, Rng rng) {
   };
   ValueId x = conv("audio_tower.conv2", conv("audio_tower.conv1", mel, s.mel_bins, 1), s.encoder_width, 2);
   x = w.transpose(x, {0, 2, 1});
-  const ValueId table = w.fixed("audio_tower.embed_positions.weight", sinusoids(s.max_encoder_frames, s.encoder_width));
+  const ValueId table = w.table("audio_tower.embed_positions.weight", sinusoids(s.max_encoder_frames, s.encoder_width));
   x = w.b().op("Add", {x, w.b().op("Slice", {table, w.b().ints({0}), w.extent(x, 1), w.b().ints({0})})});
   const double residual = 0.05 / std::sqrt(2.0 * static_cast<double>(s.encoder_blocks));
   for (std::int64_t i = 0; i < s.encoder_blocks; ++i) x = encoder_block(w, fmt::format("audio_tower.layers.{}", i), x, s, residual);

@@ -7,6 +7,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "graph/graph.h"
 #include "graph/session.h"
@@ -37,6 +39,7 @@ struct LalmShape {
 
 struct BuiltGraph {
   Graph graph;
+  std::vector<std::string> tables;  // parameters that are computed, not learnt: position tables, rotary frequencies
   Parameters parameters;  // f32, drawn from `rng`: normal with deviation 0.02 (residual projections divided by sqrt(2 * blocks)), norms 1, biases 0
 };
 
