@@ -1,6 +1,9 @@
 #include "graph/canonicalize.h"
 
 #include <algorithm>
+#include <optional>
+
+#include "graph/patterns.h"
 
 namespace retune {
 
@@ -57,6 +60,28 @@ Graph prune(const Graph& graph) {
   return result;
 }
 
-Graph canonicalize(const Graph& graph) { return prune(graph); }
+namespace {
+
+std::optional<Replacement> match_any(const PatternGraph& p, const Node& node) {
+  // The larger patterns first: attention holds a transposed product.
+  for (const auto matcher : {match_attention, match_rotary, match_rms_normalization, match_gelu, match_silu, match_transposed_product})
+    if (auto found = matcher(p, node)) return found;
+  return std::nullopt;
+}
+
+}  // namespace
+
+Graph canonicalize(const Graph& source) {
+  Graph graph = source;
+  const PatternGraph patterns(source);
+  for (std::size_t index = 0; index < source.nodes().size(); ++index) {
+    const Node& last = source.nodes()[index];
+    auto found = match_any(patterns, last);
+    if (!found) continue;
+    found->node.outputs = {last.outputs[0]};
+    graph.replace_node(index, std::move(found->node), found->extra_outputs);
+  }
+  return prune(graph);
+}
 
 }  // namespace retune

@@ -161,6 +161,15 @@ std::vector<ValueId> Graph::add_node(Node node, const std::vector<std::string>& 
   return nodes_.back().outputs;
 }
 
+void Graph::replace_node(std::size_t index, Node node, int extra_outputs) {
+  for (int i = 0; i < extra_outputs; ++i) {
+    Value value;
+    value.producer = static_cast<std::int32_t>(index);
+    node.outputs.push_back(add_value(std::move(value)));
+  }
+  nodes_[index] = std::move(node);
+}
+
 void Graph::rename(ValueId id, std::string value_name) {
   Value& target = value(id);
   if (target.name == value_name) return;

@@ -104,6 +104,10 @@ class Graph {
   // Appends a node and its output values (names may be empty). Nodes stand in topological order: inputs must exist already.
   std::vector<ValueId> add_node(Node node, const std::vector<std::string>& output_names);
 
+  // Puts another node in the place of node `index`. Its outputs must be those of the old one that are still read, in its own order;
+  // `extra_outputs` new unnamed values follow them. Inputs must be computed by earlier nodes.
+  void replace_node(std::size_t index, Node node, int extra_outputs);
+
   // Renames; throws a user error if another value has the name.
   void rename(ValueId id, std::string value_name);
 
