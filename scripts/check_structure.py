@@ -31,8 +31,7 @@ LIBRARY_ONLY = [
     (re.compile(r"\bstd::(cout|cerr|clog)\b|\bfmt::print\b|(?<![\w.>])(f|v|vf)?printf\s*\(|(?<![\w.>])f?puts\s*\("),
      "the library does not print"),
     (re.compile(r"(?<![\w.>])(std::)?(_?[eE]xit|quick_exit|abort|terminate)\s*\("), "the library does not exit"),
-    (re.compile(r"\bthrow\s+(?!(retune::)?(user_error|failure|proof_error|Error|[a-z_]*error)\b|std::logic_error\b)\w"),
-     "errors are retune::Error"),
+    (re.compile(r"\bthrow\s+(std::(?!logic_error\b)|(?!Error\b)[A-Z])"), "errors are retune::Error"),
 ]
 # Split so that this file does not find itself.
 OPEN_END = re.compile(r"\b(TO" r"DO|FIX" r"ME|X" r"XX)\b")
@@ -66,7 +65,7 @@ def long_functions(code):
             if all(entry == "scope" for entry in scopes):
                 if re.search(r"\b(namespace|class|struct|union|enum|extern)\b[^()]*$", head):
                     scopes.append("scope")
-                elif re.search(r"(?<![=!<>])=\s*[\w:<>, ]*$", head.replace("operator=", "")):
+                elif re.search(r"(?<![=!<>])=\s*[\w:<>, ]*$|^\s*[\w:][^()]*$", head.replace("operator=", "")):
                     scopes.append("data")
                 else:
                     scopes.append((line, " ".join(head.split())))

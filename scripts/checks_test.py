@@ -89,8 +89,13 @@ class Checks(unittest.TestCase):
         self.assert_breach("check_structure.py", "needs no exception")
 
     def test_long_tables_are_no_functions(self):
-        self.tree.write("low/noun.cc", "namespace a {\nconst int kTable[] = {\n" + "  1,\n" * 90 + "};\n}\n")
-        self.assertEqual(self.tree.check("check_structure.py")[0], 0)
+        for head in ("const int kTable[] =", "constexpr std::array<int, 90> kTable"):
+            self.tree.write("low/noun.cc", "namespace a {\n" + head + " {\n" + "  1,\n" * 90 + "};\n}\n")
+            self.assertEqual(self.tree.check("check_structure.py")[0], 0)
+
+    def test_long_constructor_behind_braced_initialisers(self):
+        self.tree.write("low/noun.cc", "Noun::Noun(int x) : a_{x}, b_{x} {\n" + "  ++a_;\n" * 70 + "}\n")
+        self.assert_breach("check_structure.py", "function of 72 lines")
 
     def test_banned_code_and_where_it_is_allowed(self):
         for line, reason in (("int a = rand();", "explicit seed"), ("std::random_device d;", "explicit seed"),

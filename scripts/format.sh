@@ -11,5 +11,14 @@ case "${1:-}" in
     ;;
 esac
 # find and not git: a released tree has no history.
-find . \( -path ./build -o -path './build-*' -o -path ./out -o -path './.*' -o -name node_modules \) -prune -o \
-  \( -name '*.h' -o -name '*.cc' \) -print0 | xargs -0 -r -n 32 -P "$(nproc)" clang-format-16 --style=file "${mode[@]}"
+sources() {
+  find . \( -path ./build -o -path './build-*' -o -path ./out -o -path './.*' -o -name node_modules \) -prune -o \
+    \( -name '*.h' -o -name '*.cc' \) -print0
+}
+if [[ ${mode[0]} == -i ]]; then
+  sources | xargs -0 -r -n 32 -P "$(nproc)" clang-format-16 --style=file "${mode[@]}"
+elif ! complaints=$(sources | xargs -0 -r -n 32 -P "$(nproc)" clang-format-16 --style=file "${mode[@]}" 2>&1); then
+  echo "not formatted (./dev format does it):" >&2
+  grep -o '^\./[^:]*' <<<"$complaints" | sort -u >&2
+  exit 1
+fi
