@@ -28,6 +28,14 @@ std::vector<Op> every_op() {
   take(constant_ops());
   take(movement_ops());
   take(padding_ops());
+  take(linear_ops());
+  take(softmax_ops());
+  take(normalization_ops());
+  take(cross_entropy_ops());
+  take(gather_ops());
+  take(scatter_ops());
+  take(compress_ops());
+  take(intervention_ops());
   return all;
 }
 

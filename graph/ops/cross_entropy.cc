@@ -58,9 +58,9 @@ void check_labels(const Tensor& labels, std::int64_t v) {
 template <class T>
 void weighted_sum(ForwardContext& c, const Tensor& weights, const T* values) {
   const T* w = weights.data<T>();
-  T sum = 0;
-  for (std::int64_t i = 0; i < weights.numel(); ++i) sum += w[i] * values[i];
-  *c.out(0).mutable_data<T>() = sum;
+  double sum = 0;
+  for (std::int64_t i = 0; i < weights.numel(); ++i) sum += static_cast<double>(w[i]) * static_cast<double>(values[i]);
+  *c.out(0).mutable_data<T>() = static_cast<T>(sum);
 }
 
 // The second output if it is declared, else scratch.

@@ -24,5 +24,13 @@ std::vector<Op> linear_ops();         // MatMul FusedMatMul Gemm
 std::vector<Op> softmax_ops();        // Softmax LogSoftmax
 std::vector<Op> normalization_ops();  // LayerNormalization, RMSNormalization and their Skip forms
 std::vector<Op> cross_entropy_ops();  // CrossEntropy KlDivergence
+std::vector<Op> gather_ops();         // Gather GatherElements GatherND
+std::vector<Op> scatter_ops();        // ScatterND ScatterElements
+std::vector<Op> compress_ops();       // Compress NonZero OneHot
+std::vector<Op> intervention_ops();   // AddRows ReplaceRows
+std::vector<Op> convolution_ops();    // Conv
+std::vector<Op> pooling_ops();        // AveragePool MaxPool GlobalAveragePool
+std::vector<Op> attention_ops();      // Attention, private
+std::vector<Op> rotary_ops();         // RotaryEmbedding
 
 }  // namespace retune

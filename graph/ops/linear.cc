@@ -76,7 +76,6 @@ void require_operands(InferContext& c) {
   require_float(c, 0);
   require_same_dtype(c, 0, 1);
 }
-}
 
 void infer_matmul(InferContext& c) {
   require_operands(c);

@@ -339,14 +339,22 @@ void vjp_skip_norm(VjpContext& c) {
 std::vector<Op> normalization_ops() {
   constexpr auto kLayer = Kind::kLayer;
   constexpr auto kRms = Kind::kRms;
-  std::vector<Op> ops = {
-      {.name = "LayerNormalization",
+  return {
+      {.domain = "",
+       .name = "LayerNormalization",
        .since = 17,
        .infer = infer_norm,
        .forward = forward_norm<kLayer>,
        .vjp = vjp_norm<kLayer>},
-      {.name = "RMSNormalization",
+      {.domain = "",
+       .name = "RMSNormalization",
        .since = 23,
+       .infer = infer_norm,
+       .forward = forward_norm<kRms>,
+       .vjp = vjp_norm<kRms>},
+      // Found in the default domain too, where ONNX Runtime writes it.
+      {.domain = "com.microsoft",
+       .name = "SimplifiedLayerNormalization",
        .infer = infer_norm,
        .forward = forward_norm<kRms>,
        .vjp = vjp_norm<kRms>},
@@ -371,14 +379,6 @@ std::vector<Op> normalization_ops() {
        .forward = forward_norm_grad<kRms>,
        .no_vjp = kIsGradient},
   };
-  // ONNX Runtime registers it in the default domain, where ONNX does not know it; exporters write either.
-  for (const char* domain : {"", "com.microsoft"})
-    ops.push_back({.domain = domain,
-                   .name = "SimplifiedLayerNormalization",
-                   .infer = infer_norm,
-                   .forward = forward_norm<kRms>,
-                   .vjp = vjp_norm<kRms>});
-  return ops;
 }
 
 }  // namespace retune
