@@ -2,7 +2,7 @@
 
 #include "graph/import.h"
 #include "tensor/error.h"
-#include "weights/onnx_export.h"
+#include "weights/onnx_writer.h"
 
 namespace retune {
 
@@ -89,7 +89,7 @@ void add_nodes(const Graph& graph, onnx::GraphProto& proto) {
 
 }  // namespace
 
-void export_onnx(const Graph& graph, const Parameters& parameters, const std::filesystem::path& path, const OnnxWriteOptions& options) {
+void export_onnx(const Graph& graph, const Parameters& parameters, const std::filesystem::path& path, const GraphWriteOptions& options) {
   onnx::ModelProto model;
   model.set_ir_version(options.ir_version);
   model.set_producer_name(options.producer);
@@ -119,7 +119,7 @@ void export_onnx(const Graph& graph, const Parameters& parameters, const std::fi
       initializers.emplace_back(value.name, it->second.tensor);
     }
   }
-  write_onnx(model, initializers, path, options.external_threshold_bytes);
+  write_onnx(model, initializers, path, {.external_from = options.external_from});
 }
 
 }  // namespace retune

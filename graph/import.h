@@ -19,15 +19,15 @@ Graph import_onnx(const OnnxModel& model, const std::string& file);
 // The tensors of every parameter of `graph`, mapped; versions are (file, initializer, content hash of the payload).
 Parameters parameters_of(const Graph& graph, const OnnxModel& model);
 
-struct OnnxWriteOptions {
+struct GraphWriteOptions {
   int opset = 17;
   int ir_version = 8;
   std::string producer = "retune";
-  std::int64_t external_threshold_bytes = std::int64_t{1} << 30;  // total payload beyond which tensors go to FILE_data
+  std::uint64_t external_from = UINT64_MAX;  // tensors of this many bytes and more go to FILE_data beside the file
 };
 
 // Writes a graph made by GraphBuilder as a standard ONNX model, whole or not at all. A node of domain "retune" is a user error.
 void export_onnx(const Graph& graph, const Parameters& parameters, const std::filesystem::path& path,
-                 const OnnxWriteOptions& options = {});
+                 const GraphWriteOptions& options = {});
 
 }  // namespace retune

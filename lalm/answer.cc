@@ -1,0 +1,275 @@
+#include "lalm/answer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "tensor/error.h"
+
+namespace retune {
+
+namespace {
+
+Feed ids_feed(std::vector<std::int64_t> values, std::int64_t rows) {
+  Tensor tensor = Tensor::of<std::int64_t>({rows, static_cast<std::int64_t>(values.size()) / std::max<std::int64_t>(rows, 1)}, values);
+  return {std::move(tensor), {}};
+}
+
+// Rows [begin, end) of `ids`, given the cache of everything before.
+struct Segment {
+  std::int64_t begin = 0, end = 0;
+  std::map<std::string, Feed, std::less<>> past;  // by past_* name; empty for begin = 0
+};
+
+SuffixRequest segment_request(const Bundle& bundle, const Prompt& prompt, const std::vector<std::int64_t>& ids, const Segment& segment,
+                              const std::vector<std::string>& varying) {
+  SuffixRequest result;
+  result.cut = segment.begin;
+  Request& request = result.request;
+  request.cache = Request::Cache::kUse;
+  request.varying = varying;
+  const std::int64_t rows = segment.end - segment.begin;
+  request.inputs["input_ids"] = ids_feed({ids.begin() + segment.begin, ids.begin() + segment.end}, 1);
+  request.inputs["attention_mask"] = ids_feed(std::vector<std::int64_t>(static_cast<std::size_t>(segment.end), 1), 1);
+  std::vector<std::int64_t> audio;
+  for (const std::int64_t row : prompt.audio_rows)
+    if (row >= segment.begin && row < segment.end) audio.push_back(row - segment.begin);
+  if (!audio.empty() && audio.size() != prompt.audio_rows.size()) throw std::logic_error("a cut through the audio slots");
+  result.graph = audio.empty() ? bundle.text_graph() : bundle.graph();
+  if (!audio.empty()) {
+    request.inputs["audio_values"] = prompt.audio;
+    request.inputs["audio_rows"] = {Tensor::of<std::int64_t>({static_cast<std::int64_t>(audio.size()), 1}, audio), {}};
+  }
+  const DecoderInterface& decoder = bundle.decoder();
+  if (decoder.position_ids) {
+    std::vector<std::int64_t> positions(static_cast<std::size_t>(rows));
+    std::iota(positions.begin(), positions.end(), segment.begin);
+    request.inputs["position_ids"] = ids_feed(std::move(positions), 1);
+  }
+  if (decoder.num_logits_to_keep) {
+    request.inputs["num_logits_to_keep"] = {Tensor::scalar<std::int64_t>(0), {}};
+    request.pinned.push_back("num_logits_to_keep");
+  }
+  if (decoder.use_cache_branch) {
+    request.inputs["use_cache_branch"] = {Tensor::of<bool>({1}, {segment.begin > 0}), {}};
+    request.pinned.push_back("use_cache_branch");
+  }
+  for (const auto& cache : decoder.caches)
+    for (const std::string& past : {cache.past_key, cache.past_value}) {
+      const auto it = segment.past.find(past);
+      request.inputs[past] = it != segment.past.end() ? it->second : Feed{Tensor::zeros(cache.dtype, cache.empty), {}};
+    }
+  return result;
+}
+
+std::map<std::string, Feed, std::less<>> past_from(const Bundle& bundle, const Results& results) {
+  std::map<std::string, Feed, std::less<>> past;
+  for (const auto& cache : bundle.decoder().caches) {
+    past[cache.past_key] = results[cache.present_key];
+    past[cache.past_value] = results[cache.present_value];
+  }
+  return past;
+}
+
+void ask_for_cache(const Bundle& bundle, Request& request) {
+  for (const auto& cache : bundle.decoder().caches) {
+    request.outputs.push_back(cache.present_key);
+    request.outputs.push_back(cache.present_value);
+  }
+}
+
+// The cache after the first `length` ids: what the clip's questions share, then the rest.
+std::map<std::string, Feed, std::less<>> cache_after(Session& session, const Bundle& bundle, const Prompt& prompt, const std::vector<std::int64_t>& ids,
+                                                     std::int64_t length, const std::vector<std::string>& varying) {
+  Segment segment{0, length, {}};
+  if (length > prompt.prefix_length() && prompt.prefix_length() > 0) {
+    segment.begin = prompt.prefix_length();
+    segment.past = cache_after(session, bundle, prompt, ids, segment.begin, varying);
+  }
+  SuffixRequest prefix = segment_request(bundle, prompt, ids, segment, varying);
+  ask_for_cache(bundle, prefix.request);
+  prefix.request.keep_outputs = true;
+  return past_from(bundle, session.run(prefix.graph, bundle.parameters(), prefix.request));
+}
+
+std::vector<std::int64_t> joined(const Prompt& prompt, const std::vector<std::int64_t>& continuation) {
+  std::vector<std::int64_t> ids = prompt.ids;
+  ids.insert(ids.end(), continuation.begin(), continuation.end());
+  return ids;
+}
+
+// Natural log-softmax of one row of logits, in f64.
+std::vector<double> log_softmax(const Tensor& logits, std::int64_t row) {
+  const Tensor wide = logits.cast(DType::kF32);
+  const std::int64_t vocabulary = wide.shape().back();
+  const float* data = wide.data<float>() + row * vocabulary;
+  const double highest = *std::max_element(data, data + vocabulary);
+  double sum = 0;
+  for (std::int64_t v = 0; v < vocabulary; ++v) sum += std::exp(static_cast<double>(data[v]) - highest);
+  std::vector<double> result(static_cast<std::size_t>(vocabulary));
+  for (std::int64_t v = 0; v < vocabulary; ++v) result[static_cast<std::size_t>(v)] = static_cast<double>(data[v]) - highest - std::log(sum);
+  return result;
+}
+
+std::int64_t argmax(const Tensor& logits, std::int64_t row) {
+  const Tensor wide = logits.cast(DType::kF32);
+  const std::int64_t vocabulary = wide.shape().back();
+  const float* data = wide.data<float>() + row * vocabulary;
+  return std::max_element(data, data + vocabulary) - data;
+}
+
+// A prompt read once: the logits of its last row, and the cache behind it for every continuation.
+struct Prefill {
+  Tensor logits;  // [1, rows, V]; the last row predicts the first answer token
+  std::map<std::string, Feed, std::less<>> past;
+};
+
+class Continuations {
+ public:
+  Continuations(Session& session, const Bundle& bundle, const Prompt& prompt, const std::vector<std::string>& varying)
+      : session_(session), bundle_(bundle), prompt_(prompt), varying_(varying) {
+    SuffixRequest suffix = suffix_request(session, bundle, prompt, {}, prompt.prefix_length(), varying);
+    suffix.request.outputs.push_back("logits");
+    ask_for_cache(bundle, suffix.request);
+    suffix.request.keep_outputs = true;
+    const Results results = session.run(suffix.graph, bundle.parameters(), suffix.request);
+    prefill_ = {results["logits"].tensor, past_from(bundle, results)};
+  }
+
+  const Prefill& prefill() const { return prefill_; }
+  Tensor first_row() const {
+    const Shape& shape = prefill_.logits.shape();
+    return prefill_.logits.reshaped({shape[0] * shape[1], shape[2]}).rows(shape[0] * shape[1] - 1, 1);
+  }
+
+  // Logits [ids.size(), V] after each of the ids that continue the prompt; without a cache the whole is read again.
+  Tensor after(const std::vector<std::int64_t>& ids) const {
+    if (bundle_.decoder().caches.empty()) return logits_of(session_, bundle_, prompt_, ids, prompt_.length(), varying_);
+    const std::vector<std::int64_t> all = joined(prompt_, ids);
+    SuffixRequest request = segment_request(bundle_, prompt_, all, {prompt_.length(), static_cast<std::int64_t>(all.size()), prefill_.past}, varying_);
+    request.request.outputs.push_back("logits");
+    const Tensor logits = session_.run(request.graph, bundle_.parameters(), request.request)["logits"].tensor;
+    return logits.reshaped({logits.shape()[1], logits.shape()[2]});
+  }
+
+ private:
+  Session& session_;
+  const Bundle& bundle_;
+  const Prompt& prompt_;
+  const std::vector<std::string>& varying_;
+  Prefill prefill_;
+};
+
+void generate(Session& session, const Bundle& bundle, const Prompt& prompt, const AnswerOptions& options, const Continuations& read, Answer& answer) {
+  const auto ends = [&](std::int64_t id) { return std::find(bundle.end_ids().begin(), bundle.end_ids().end(), id) != bundle.end_ids().end(); };
+  Tensor row = read.first_row();
+  auto past = read.prefill().past;
+  while (true) {
+    const std::int64_t next = argmax(row, row.shape()[0] - 1);
+    if (ends(next)) break;
+    if (static_cast<std::int64_t>(answer.ids.size()) == options.max_new_tokens) {
+      answer.hit_length_limit = true;
+      break;
+    }
+    answer.ids.push_back(next);
+    if (bundle.decoder().caches.empty()) {
+      row = read.after(answer.ids);
+      continue;
+    }
+    const std::vector<std::int64_t> all = joined(prompt, answer.ids);
+    const auto length = static_cast<std::int64_t>(all.size());
+    SuffixRequest step = segment_request(bundle, prompt, all, {length - 1, length, past}, options.varying);
+    step.request.outputs.push_back("logits");
+    ask_for_cache(bundle, step.request);
+    const Results results = session.run(step.graph, bundle.parameters(), step.request);
+    const Tensor& logits = results["logits"].tensor;
+    row = logits.reshaped({logits.shape()[1], logits.shape()[2]});
+    past = past_from(bundle, results);
+  }
+  answer.text = bundle.tokenizer().decode(answer.ids, {.skip_special = true});
+  const std::size_t begin = answer.text.find_first_not_of(" \t\r\n");
+  const std::size_t end = answer.text.find_last_not_of(" \t\r\n");
+  answer.text = begin == std::string::npos ? "" : answer.text.substr(begin, end - begin + 1);
+}
+
+struct Forced {
+  double logprob = 0;
+  std::int64_t hits = 0;
+};
+
+Forced force(const Continuations& read, const std::vector<std::int64_t>& ids) {
+  Forced forced;
+  const Tensor first = read.first_row();
+  Tensor rest;
+  if (ids.size() > 1) rest = read.after({ids.begin(), ids.end() - 1});
+  for (std::size_t t = 0; t < ids.size(); ++t) {
+    const Tensor& logits = t == 0 ? first : rest;
+    const auto row = t == 0 ? std::int64_t{0} : static_cast<std::int64_t>(t) - 1;
+    if (ids[t] >= logits.shape().back()) throw user_error("token {} is beyond the model's {} logits", ids[t], logits.shape().back());
+    forced.logprob += log_softmax(logits, row)[static_cast<std::size_t>(ids[t])];
+    forced.hits += argmax(logits, row) == ids[t] ? 1 : 0;
+  }
+  return forced;
+}
+
+}  // namespace
+
+Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question, const std::optional<Waveform>& clip, const AnswerOptions& options) {
+  if (!clip) return make_prompt(bundle.tokenizer(), bundle.chat(), bundle.placeholder(), question, {});
+  const Tensor features = bundle.front_end().features(*clip, bundle.padding()).values;
+  const Shape& shape = features.shape();
+  Feed audio{features.reshaped({1, shape[0], shape[1]}), {}};
+  audio.version = version_of(audio.tensor);
+  Request request;
+  request.cache = Request::Cache::kUse;
+  request.keep_outputs = true;
+  request.varying = options.varying;
+  request.inputs["audio_values"] = audio;
+  request.outputs = {"audio_features"};
+  const std::int64_t rows = session.run(bundle.graph(), bundle.parameters(), request)["audio_features"].tensor.shape()[0];
+  Prompt prompt = make_prompt(bundle.tokenizer(), bundle.chat(), bundle.placeholder(), question, {rows});
+  prompt.audio = std::move(audio);
+  return prompt;
+}
+
+SuffixRequest suffix_request(Session& session, const Bundle& bundle, const Prompt& prompt, const std::vector<std::int64_t>& continuation, std::int64_t cut,
+                             const std::vector<std::string>& varying) {
+  const std::vector<std::int64_t> ids = joined(prompt, continuation);
+  Segment segment{bundle.decoder().caches.empty() ? 0 : cut, static_cast<std::int64_t>(ids.size()), {}};
+  if (segment.begin > 0) segment.past = cache_after(session, bundle, prompt, ids, segment.begin, varying);
+  return segment_request(bundle, prompt, ids, segment, varying);
+}
+
+Tensor logits_of(Session& session, const Bundle& bundle, const Prompt& prompt, const std::vector<std::int64_t>& continuation, std::int64_t from,
+                 const std::vector<std::string>& varying) {
+  const std::int64_t cut = std::min(from, prompt.prefix_length());
+  SuffixRequest suffix = suffix_request(session, bundle, prompt, continuation, cut, varying);
+  suffix.request.outputs.push_back("logits");
+  const Tensor logits = session.run(suffix.graph, bundle.parameters(), suffix.request)["logits"].tensor;
+  const Tensor flat = logits.reshaped({logits.shape()[1], logits.shape()[2]});
+  return flat.rows(from - suffix.cut, flat.shape()[0] - (from - suffix.cut));
+}
+
+Answer answer(Session& session, const Bundle& bundle, const Prompt& prompt, const AnswerOptions& options) {
+  Answer result;
+  const Continuations read(session, bundle, prompt, options.varying);
+  const std::vector<double> first = log_softmax(read.first_row(), 0);
+  result.first_token_logprobs.assign(first.begin(), first.end());
+  if (options.max_new_tokens > 0) generate(session, bundle, prompt, options, read, result);
+  for (const std::string& option : options.options) {
+    const std::vector<std::int64_t> ids = bundle.tokenizer().encode(option);
+    if (ids.empty()) throw user_error("the option '{}' has no tokens", option);
+    result.options.push_back({option, force(read, ids).logprob, static_cast<std::int64_t>(ids.size()), static_cast<std::int64_t>(option.size())});
+  }
+  if (options.expected) {
+    std::vector<std::int64_t> ids = bundle.tokenizer().encode(*options.expected);
+    ids.push_back(bundle.end_ids()[0]);
+    const Forced forced = force(read, ids);
+    result.forced_hits = forced.hits;
+    result.forced_tokens = static_cast<std::int64_t>(ids.size());
+    result.forced_nll = -forced.logprob / static_cast<double>(ids.size());
+  }
+  return result;
+}
+
+}  // namespace retune

@@ -1,0 +1,69 @@
+// Asking a model: greedy generation and the likelihood of given options, by prefill of the prompt and continuation with the cache.
+//
+// A prompt is evaluated as prefix plus suffix through the decoder's own past_key_values. The prefix ends after the last audio slot, so all
+// questions on one clip share it, and all options share the whole prompt; the Session keeps both. The cut depends on the prompt alone, never
+// on what is cached, so neither do the bits.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "audio/waveform.h"
+#include "graph/session.h"
+#include "lalm/bundle.h"
+#include "lalm/prompt.h"
+
+namespace retune {
+
+struct OptionLikelihood {
+  std::string text;
+  double logprob_sum = 0;  // natural logarithm, end of turn not counted
+  std::int64_t tokens = 0;
+  std::int64_t bytes = 0;  // of UTF-8
+};
+
+struct Answer {
+  std::vector<std::int64_t> ids;  // generated, the end token not included
+  std::string text;               // decoded, special tokens skipped, blanks trimmed at both ends
+  bool hit_length_limit = false;
+  std::vector<OptionLikelihood> options;
+  // Teacher forcing of the expected answer (end of turn included), where one was given.
+  std::int64_t forced_hits = 0, forced_tokens = 0;
+  double forced_nll = 0;                     // mean over its tokens
+  std::vector<float> first_token_logprobs;   // [V], for the locality divergence
+};
+
+struct AnswerOptions {
+  std::int64_t max_new_tokens = 256;
+  std::vector<std::string> options;          // to score, as printed in the question
+  std::optional<std::string> expected;       // to force
+  // Parameters (linked names) that later questions will see changed: what they do not reach is kept. Editors' sites, usually.
+  std::vector<std::string> varying;
+};
+
+// The prompt of a question, with the clip's features from the bundle's front-end. The encoder is run once (and kept) to learn how many
+// placeholders the clip gets.
+Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question, const std::optional<Waveform>& clip,
+                  const AnswerOptions& options = {});
+
+Answer answer(Session& session, const Bundle& bundle, const Prompt& prompt, const AnswerOptions& options);
+
+// Logits f32 [ids.size() - from, V] of the rows from position `from` on, of the prompt extended by `continuation`: row i predicts the token
+// after it. Evaluated as prefix [0, cut) and suffix [cut, end), cut = min(from, prompt.prefix_length() or as given).
+Tensor logits_of(Session& session, const Bundle& bundle, const Prompt& prompt, const std::vector<std::int64_t>& continuation, std::int64_t from,
+                 const std::vector<std::string>& varying = {});
+
+// Everything that a request about the suffix [cut, end) of a prompt needs: the linked graph, and as inputs the ids from `cut` on, mask,
+// positions and the prefix's cache, which is computed (or found) by this call. cut = 0: the whole prompt with its audio and an empty cache.
+// Editors add their loss, interventions and leaves to it.
+struct SuffixRequest {
+  std::shared_ptr<const Graph> graph;
+  Request request;  // inputs filled in; cache on; outputs empty
+  std::int64_t cut = 0;
+};
+SuffixRequest suffix_request(Session& session, const Bundle& bundle, const Prompt& prompt, const std::vector<std::int64_t>& continuation,
+                             std::int64_t cut, const std::vector<std::string>& varying = {});
+
+}  // namespace retune
