@@ -1,0 +1,250 @@
+// AveragePool (7, 10, 11, 19), MaxPool (8, 10, 11, 12), GlobalAveragePool (1): x [N, C, (H,) W].
+//
+//   AveragePool   mean of the window's elements inside the image; with count_include_pad padding counts as zeros
+//   MaxPool       largest element of the window; optional second output: its index in x, flattened
+//
+// Gradients: an average spreads g / count over its window; a maximum gives g to its element, the first of equal ones,
+// as PyTorch does. Private operators AveragePoolGrad(g) and MaxPoolGrad(x, g), a plane [H, W] at a time, so that
+// overlapping windows add in order.
+#include <algorithm>
+#include <limits>
+
+#include "graph/graph_builder.h"
+#include "graph/ops/families.h"
+#include "graph/ops/kernel.h"
+#include "graph/ops/lanes.h"
+#include "graph/ops/window.h"
+
+namespace retune {
+
+namespace {
+
+Window pool_window(const Attributes& attributes, const Shape& x) {
+  if (attributes.i("storage_order", 0) != 0) throw user_error("storage_order 1 is not supported");
+  const std::vector<std::int64_t> kernel = attributes.ints("kernel_shape");
+  if (kernel.empty()) throw user_error("attribute kernel_shape is missing");
+  const Window w = window_of(attributes, x, kernel);
+  for (std::size_t axis = 0; axis < 2; ++axis)
+    if (std::max(w.pad_begin[axis], w.pad_end[axis]) > (w.kernel[axis] - 1) * w.dilation[axis])
+      throw user_error("padding is as large as the window, which leaves windows without an element");
+  return w;
+}
+
+void infer_pool(InferContext& c) {
+  require_inputs(c, 1);
+  require_float(c, 0);
+  const Shape& x = c.shape(0);
+  const Shape shape = pool_window(c.attributes(), x).output_shape(x[0], x[1]);
+  c.set(0, c.dtype(0), shape);
+  c.set(1, DType::kI64, shape);
+}
+
+// Calls f(output, input) for each output position of a plane and each input position under its window that is inside
+// the image.
+template <class F>
+void for_each_tap(const Window& w, std::int64_t output, F&& f) {
+  const std::int64_t top = output / w.output[1] * w.stride[0] - w.pad_begin[0];
+  const std::int64_t left = output % w.output[1] * w.stride[1] - w.pad_begin[1];
+  for (std::int64_t i = 0; i < w.kernel[0]; ++i) {
+    const std::int64_t y = top + i * w.dilation[0];
+    if (y < 0 || y >= w.input[0]) continue;
+    for (std::int64_t j = 0; j < w.kernel[1]; ++j) {
+      const std::int64_t x = left + j * w.dilation[1];
+      if (x >= 0 && x < w.input[1]) f(y * w.input[1] + x);
+    }
+  }
+}
+
+// Taps of one axis between `low` and `high`.
+std::int64_t taps_between(const Window& w, std::size_t axis, std::int64_t position, std::int64_t low,
+                          std::int64_t high) {
+  const std::int64_t start = position * w.stride[axis] - w.pad_begin[axis];
+  std::int64_t count = 0;
+  for (std::int64_t i = 0; i < w.kernel[axis]; ++i)
+    count += start + i * w.dilation[axis] >= low && start + i * w.dilation[axis] < high;
+  return count;
+}
+
+// What each output position's sum is divided by.
+std::vector<std::int64_t> divisors(const Window& w, bool count_padding) {
+  std::vector<std::int64_t> result;
+  result.reserve(static_cast<std::size_t>(w.output_size()));
+  for (std::int64_t output = 0; output < w.output_size(); ++output) {
+    std::int64_t count = 1;
+    for (std::size_t axis = 0; axis < 2; ++axis) {
+      const std::int64_t position = axis == 0 ? output / w.output[1] : output % w.output[1];
+      count *= taps_between(w, axis, position, count_padding ? -w.pad_begin[axis] : 0,
+                            w.input[axis] + (count_padding ? w.pad_end[axis] : 0));
+    }
+    result.push_back(std::max<std::int64_t>(count, 1));
+  }
+  return result;
+}
+
+std::int64_t planes_per_chunk(const Window& w) {
+  return std::max<std::int64_t>(1, kElementGrain / std::max<std::int64_t>(w.output_size() * w.taps(), 1));
+}
+
+bool counts_padding(const Attributes& attributes) { return attributes.i("count_include_pad", 0) != 0; }
+
+void forward_average(ForwardContext& c) {
+  const Shape& shape = c.in(0).shape();
+  const Window w = pool_window(c.attributes(), shape);
+  const std::vector<std::int64_t> divisor = divisors(w, counts_padding(c.attributes()));
+  visit_float(c.in(0).dtype(), [&]<class T>(T) {
+    const T* x = c.in(0).data<T>();
+    T* y = c.out(0).mutable_data<T>();
+    c.pool().parallel_for(shape[0] * shape[1], planes_per_chunk(w), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t plane = begin; plane < end; ++plane) {
+        const T* image = x + plane * w.input_size();
+        for (std::int64_t p = 0; p < w.output_size(); ++p) {
+          T sum = 0;
+          for_each_tap(w, p, [&](std::int64_t at) { sum += image[at]; });
+          y[plane * w.output_size() + p] = sum / static_cast<T>(divisor[static_cast<std::size_t>(p)]);
+        }
+      }
+    });
+  });
+}
+
+// Where the largest element under a window is, or -1 if none is inside. NaN wins, as in every runtime.
+template <class T>
+std::int64_t largest_tap(const Window& w, const T* image, std::int64_t output) {
+  std::int64_t best = -1;
+  for_each_tap(w, output, [&](std::int64_t at) {
+    if (best < 0 || image[at] > image[best] || (image[at] != image[at] && image[best] == image[best])) best = at;
+  });
+  return best;
+}
+
+void forward_max(ForwardContext& c) {
+  const Shape& shape = c.in(0).shape();
+  const Window w = pool_window(c.attributes(), shape);
+  visit_float(c.in(0).dtype(), [&]<class T>(T) {
+    const T* x = c.in(0).data<T>();
+    T* y = c.out(0).mutable_data<T>();
+    std::int64_t* indices = c.wants(1) ? c.out(1).mutable_data<std::int64_t>() : nullptr;
+    c.pool().parallel_for(shape[0] * shape[1], planes_per_chunk(w), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin * w.output_size(); i < end * w.output_size(); ++i) {
+        const std::int64_t base = i / w.output_size() * w.input_size();
+        const std::int64_t at = largest_tap(w, x + base, i % w.output_size());
+        y[i] = at < 0 ? -std::numeric_limits<T>::infinity() : x[base + at];
+        if (indices != nullptr) indices[i] = at < 0 ? -1 : base + at;
+      }
+    });
+  });
+}
+
+void infer_average_grad(InferContext& c) { c.set(0, c.dtype(0), Shape(c.attributes().ints("extents"))); }
+
+void forward_average_grad(ForwardContext& c) {
+  const Shape& shape = c.out_type(0).shape;
+  const Window w = pool_window(c.attributes(), shape);
+  const std::vector<std::int64_t> divisor = divisors(w, counts_padding(c.attributes()));
+  visit_float(c.in(0).dtype(), [&]<class T>(T) {
+    const T* g = c.in(0).data<T>();
+    T* dx = c.out(0).mutable_data<T>();
+    c.pool().parallel_for(shape[0] * shape[1], planes_per_chunk(w), [&](std::int64_t begin, std::int64_t end) {
+      std::fill(dx + begin * w.input_size(), dx + end * w.input_size(), T{0});
+      for (std::int64_t i = begin * w.output_size(); i < end * w.output_size(); ++i) {
+        const T share = g[i] / static_cast<T>(divisor[static_cast<std::size_t>(i % w.output_size())]);
+        T* image = dx + i / w.output_size() * w.input_size();
+        for_each_tap(w, i % w.output_size(), [&](std::int64_t at) { image[at] += share; });
+      }
+    });
+  });
+}
+
+void infer_max_grad(InferContext& c) { c.set(0, c.dtype(0), c.shape(0)); }
+
+void forward_max_grad(ForwardContext& c) {
+  const Shape& shape = c.in(0).shape();
+  const Window w = pool_window(c.attributes(), shape);
+  visit_float(c.in(0).dtype(), [&]<class T>(T) {
+    const T* x = c.in(0).data<T>();
+    const T* g = c.in(1).data<T>();
+    T* dx = c.out(0).mutable_data<T>();
+    c.pool().parallel_for(shape[0] * shape[1], planes_per_chunk(w), [&](std::int64_t begin, std::int64_t end) {
+      std::fill(dx + begin * w.input_size(), dx + end * w.input_size(), T{0});
+      for (std::int64_t i = begin * w.output_size(); i < end * w.output_size(); ++i) {
+        const std::int64_t base = i / w.output_size() * w.input_size();
+        const std::int64_t at = largest_tap(w, x + base, i % w.output_size());
+        if (at >= 0) dx[base + at] += g[i];
+      }
+    });
+  });
+}
+
+void vjp_average(VjpContext& c) {
+  Attributes attributes = c.attributes();
+  attributes.set("extents", c.shape(c.in(0)).extents());
+  if (c.wants(0)) c.give(0, c.builder().private_op("AveragePoolGrad", {c.cotangent()}, std::move(attributes)));
+}
+
+void vjp_max(VjpContext& c) {
+  if (c.wants(0)) c.give(0, c.builder().private_op("MaxPoolGrad", {c.in(0), c.cotangent()}, c.attributes()));
+}
+
+void infer_global_average(InferContext& c) {
+  require_inputs(c, 1);
+  require_float(c, 0);
+  if (c.shape(0).rank() < 2) throw user_error("input must be [N, C, ...], got {}", c.shape(0).text());
+  std::vector<std::int64_t> extents = c.shape(0).extents();
+  std::fill(extents.begin() + 2, extents.end(), 1);
+  c.set(0, c.dtype(0), Shape(std::move(extents)));
+}
+
+void forward_global_average(ForwardContext& c) {
+  const Shape& shape = c.in(0).shape();
+  const std::int64_t planes = shape.product(0, 2), size = shape.product(2, shape.rank());
+  visit_float(c.in(0).dtype(), [&]<class T>(T) {
+    const T* x = c.in(0).data<T>();
+    T* y = c.out(0).mutable_data<T>();
+    c.pool().parallel_for(planes, std::max<std::int64_t>(1, kElementGrain / std::max<std::int64_t>(size, 1)),
+                          [&](std::int64_t begin, std::int64_t end) {
+                            for (std::int64_t i = begin; i < end; ++i)
+                              y[i] = lane_sum<T>(size, [image = x + i * size](std::int64_t k) { return image[k]; }) /
+                                     static_cast<T>(size);
+                          });
+  });
+}
+
+void vjp_global_average(VjpContext& c) {
+  if (!c.wants(0)) return;
+  GraphBuilder& b = c.builder();
+  const Shape& shape = c.shape(c.in(0));
+  const auto size = static_cast<double>(std::max<std::int64_t>(1, shape.product(2, shape.rank())));
+  const std::vector<std::int64_t> extents = shape.extents();
+  c.give(0, b.op("Expand", {b.mul(c.cotangent(), 1.0 / size), b.ints(extents)}));
+}
+
+}  // namespace
+
+std::vector<Op> pooling_ops() {
+  return {
+      {.domain = "",
+       .name = "AveragePool",
+       .since = 7,
+       .infer = infer_pool,
+       .forward = forward_average,
+       .vjp = vjp_average},
+      {.domain = "", .name = "MaxPool", .infer = infer_pool, .forward = forward_max, .vjp = vjp_max},
+      {.domain = "",
+       .name = "GlobalAveragePool",
+       .infer = infer_global_average,
+       .forward = forward_global_average,
+       .vjp = vjp_global_average},
+      {.domain = "retune",
+       .name = "AveragePoolGrad",
+       .infer = infer_average_grad,
+       .forward = forward_average_grad,
+       .no_vjp = kIsGradient},
+      {.domain = "retune",
+       .name = "MaxPoolGrad",
+       .infer = infer_max_grad,
+       .forward = forward_max_grad,
+       .no_vjp = kIsGradient},
+  };
+}
+
+}  // namespace retune
