@@ -36,6 +36,10 @@ std::vector<Op> every_op() {
   take(scatter_ops());
   take(compress_ops());
   take(intervention_ops());
+  take(convolution_ops());
+  take(pooling_ops());
+  take(attention_ops());
+  take(rotary_ops());
   return all;
 }
 
