@@ -189,15 +189,19 @@ void SynthOptions::validate() const {
 
 SynthReport synthesise(const SynthOptions& options, const fs::path& out, const SynthObserver& observer) {
   options.validate();
-  StagedFolder staged(out, options.existing);
-  const std::vector<ClipPlan> plans = synth::plan_clips(options);
-  write_clips(options, staged.path(), plans, observer);
-  if (observer) observer({"questions", 0, 1});
-  const SynthReport report = write_questions(options, staged.path(), plans);
-  write_manifest(options, staged.path(), plans, report);
-  if (observer) observer({"questions", 1, 1});
-  staged.commit();
-  return report;
+  try {
+    StagedFolder staged(out, options.existing);
+    const std::vector<ClipPlan> plans = synth::plan_clips(options);
+    write_clips(options, staged.path(), plans, observer);
+    if (observer) observer({"questions", 0, 1});
+    const SynthReport report = write_questions(options, staged.path(), plans);
+    write_manifest(options, staged.path(), plans, report);
+    if (observer) observer({"questions", 1, 1});
+    staged.commit();
+    return report;
+  } catch (const fs::filesystem_error& error) {
+    throw failure("cannot write the data folder {}: {}", out.string(), error.what());
+  }
 }
 
 }  // namespace retune

@@ -1,6 +1,7 @@
 #include "training/synth/animals.h"
 
 #include <algorithm>
+#include <array>
 
 #include "tensor/error.h"
 #include "training/synth/call.h"

@@ -101,8 +101,7 @@ void add_call(Waveform& wave, double start_seconds, const Call& call, Rng& rng) 
     peak = std::max(peak, std::abs(samples[i]));
   }
   wave.samples.resize(std::max(wave.samples.size(), start + count));
-  for (std::size_t i = 0; i < count; ++i)
-    wave.samples[start + i] += static_cast<float>(call.loudness * samples[i] / peak);
+  for (std::size_t i = 0; i < count; ++i) wave.samples[start + i] += static_cast<float>(samples[i] / peak);
 }
 
 }  // namespace retune::synth

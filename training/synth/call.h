@@ -26,7 +26,6 @@ struct Call {
   double flutter_depth = 0;  // ... and how deep, 0 to 1
   double attack_seconds = 0.02;
   double release_seconds = 0.05;
-  double loudness = 1.0;  // peak amplitude after filtering, before the clip's level is set
 };
 
 // Adds the call to `wave` from start_seconds on; the wave is lengthened as needed.

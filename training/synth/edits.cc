@@ -116,9 +116,14 @@ class FactWriter {
     }
     if (!neither.empty()) add_recognition(2, change_.attribute, rng_.choose(neither));
     add_recognition(3, change_.attribute, change_.new_label);
-    const std::string_view task = kSoundTasks[rng_.below(kSoundTasks.size())];
-    const std::span<const std::string_view> labels = labels_of(task);
-    add_recognition(4, std::string(task), std::string(labels[rng_.below(labels.size())]));
+    std::vector<Label> sounds;  // a small data set has no clip of some
+    for (const std::string_view task : kSoundTasks) {
+      for (const std::string_view label : labels_of(task)) {
+        if (!source_.clips.with_label(task, label).empty()) sounds.emplace_back(task, label);
+      }
+    }
+    const Label sound = rng_.choose(sounds);
+    add_recognition(4, sound.first, sound.second);
   }
 
   void add_text_locality() {

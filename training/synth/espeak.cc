@@ -7,10 +7,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
-#include <cstring>
 #include <system_error>
 #include <vector>
 
@@ -173,6 +173,15 @@ Waveform speak(const Utterance& utterance) {
                   kProgram, utterance.voice, utterance.variant, utterance.text);
   }
   return wave;
+}
+
+bool espeak_installed() {
+  try {
+    espeak_version();
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 std::string espeak_version() {

@@ -22,6 +22,9 @@ struct Utterance {
 // installed, failure if it fails, stays silent or takes longer than half a minute.
 Waveform speak(const Utterance& utterance);
 
+// Whether the program can be started at all.
+bool espeak_installed();
+
 // The program's own version line. The same errors.
 std::string espeak_version();
 
