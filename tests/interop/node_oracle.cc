@@ -11,8 +11,6 @@
 
 #include "tensor/error.h"
 
-extern char** environ;
-
 namespace retune {
 namespace {
 
@@ -56,6 +54,7 @@ std::string run_node(const ScratchFolder& scratch, const std::vector<std::string
   std::vector<std::string> words = {"node"};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
 
