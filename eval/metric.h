@@ -9,9 +9,12 @@
 
 namespace retune {
 
+// Grows when any formula does; every line of a results file holds it.
+inline constexpr int kMetricVersion = 1;
+
 struct Metric {
   std::string name;  // "generality_2"
-  int version = 1;   // grows when the formula does
+  int version = kMetricVersion;
   std::string formula;
   ProbeKind kind = ProbeKind::kPlain;
   int type = 0;  // 0: all types of the kind

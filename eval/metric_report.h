@@ -80,7 +80,7 @@ struct RetentionRow {
 
 struct JudgeReport {
   Judge judge = Judge::kExtraction;
-  std::vector<MetricRow> rows;          // only metrics that have records; see score_of for the others
+  std::vector<MetricRow> rows;          // every metric of edits if there are edits, accuracy if there are plain probes
   std::vector<RetentionRow> retention;  // sequential answers only
 };
 
@@ -102,7 +102,8 @@ Rate score_of(const MetricReport& report, std::string_view metric, Judge judge);
 // One JSON object, indented by two blanks, newline at the end; keys in a fixed order; docs/formats/results.md.
 std::string report_json(const MetricReport& report);
 
-// For people: a line a metric, aligned in columns, in per cent, the first judge's interval beside its score.
+// For people: a line a metric, aligned in columns, in per cent; the first judge's interval and the right answers before
+// and after beside its score, then the other judges' scores.
 std::string report_table(const MetricReport& report);
 
 }  // namespace retune

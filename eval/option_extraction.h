@@ -7,8 +7,6 @@
 #include <string_view>
 #include <vector>
 
-#include "facts/option_list.h"
-
 namespace retune {
 
 // What decides when several options are named and no sentence names exactly one.
@@ -20,24 +18,20 @@ enum class MultiRule {
 struct Extraction {
   enum class Kind { kEmpty, kOption, kNone, kMulti };
   Kind kind = Kind::kNone;
-  int option = -1;         // index into the options, for kOption
-  std::vector<int> named;  // distinct options named, by first occurrence; of kOption and kMulti
+  int option = -1;              // index into the options, for kOption
+  std::vector<int> named = {};  // distinct options named, by first occurrence
 };
-
-// Options to look for: `options` of the record; where it has none, those printed in the question; else the task's fixed
-// labels (task_labels.h) and the expected answer.
-OptionList extraction_options(const std::string& question, const std::vector<std::string>& options,
-                              const std::string& track, const std::string& expected);
 
 // Forms of an emotion or gender label that count as naming it ("happy": "happiness", "happily", "joy"), normalised,
 // without the label itself; empty for other labels.
-std::vector<std::string> label_variants(std::string_view normalized_label);
+std::vector<std::string_view> label_variants(std::string_view normalized_label);
 
-// `texts` are options as printed. Options equal after normalisation count as the first of them.
-Extraction extract_option(std::string_view response, const std::vector<std::string>& texts, MultiRule rule);
+// `options` as printed. Options equal after normalisation count as the first of them. A sentence ends after '.', '!' or
+// '?' before a blank, and at line breaks.
+Extraction extract_option(std::string_view response, const std::vector<std::string>& options, MultiRule rule);
 
 // Index of the first letter named in a response to a question with `count` lettered options: "(B)", "option B", a
-// leading "B." or the letter alone; -1 if none is.
+// leading "B." or the letter alone; -1 if none is. 1 <= count <= 26.
 int extract_letter(std::string_view response, int count);
 
 }  // namespace retune

@@ -1,9 +1,10 @@
 // Sequential editing: what earlier edits keep while later ones are made (methods.md 8.8).
 //
 // R[i][j] is the score of edit j after edit i (1 <= j, i <= n), R0[j] before any edit. Cells that were not asked are
-// NaN and left out of means; a quantity that needs a missing cell is absent.
+// left out of means; a quantity that needs a missing cell is absent.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <span>
 #include <vector>
@@ -12,16 +13,20 @@ namespace retune {
 
 class RetentionMatrix {
  public:
-  explicit RetentionMatrix(int edits);  // all NaN; edits >= 1
+  // A row of cells by the number of edits applied, 0 being R0.
+  using Row = std::map<int, double>;
 
-  int edits() const { return edits_; }
-  // after = 0 is R0; after and edit count from 1. i = j - 1 is allowed: the edit's probes just before it is made.
-  double at(int after, int edit) const;
+  // `after` = 0 sets R0; `edit` counts from 1. after = edit - 1 is allowed: the edit's probes just before it is made.
   void set(int after, int edit, double score);
+  std::optional<double> at(int after, int edit) const;
+
+  // n: the largest `after` or `edit` set.
+  int edits() const { return edits_; }
+  const std::map<int, Row>& rows() const { return rows_; }  // by edit; only what was set
 
  private:
-  int edits_;
-  std::vector<double> cells_;  // [edits + 1, edits], row `after`
+  int edits_ = 0;
+  std::map<int, Row> rows_;
 };
 
 struct MeanOf {
@@ -31,7 +36,9 @@ struct MeanOf {
 
 // Functions of all sequences together: the mean runs over every (sequence, j) that has the cells.
 
-// Retention(g) = mean_j R[j+g][j]; absent if no edit has gap g. Different gaps average different edits.
+// The gaps 0, 1, ... for which some edit was asked, ascending.
+std::vector<int> asked_gaps(std::span<const RetentionMatrix> sequences);
+// Retention(g) = mean_j R[j+g][j]; absent if no edit was asked at gap g. Different gaps average different edits.
 std::optional<MeanOf> retention(std::span<const RetentionMatrix> sequences, int gap);
 // Retention(0) - Retention(g).
 std::optional<double> forgetting_at(std::span<const RetentionMatrix> sequences, int gap);
@@ -43,7 +50,8 @@ std::optional<MeanOf> forgetting(std::span<const RetentionMatrix> sequences);
 std::optional<MeanOf> backward_transfer(std::span<const RetentionMatrix> sequences);
 // FWT = mean over j >= 2 of R[j-1][j] - R0[j].
 std::optional<MeanOf> forward_transfer(std::span<const RetentionMatrix> sequences);
-// Smallest g with Retention(g) <= Retention(0)/2. Absent: never within the gaps asked, or Retention(0) is 0 or missing.
+// Smallest g asked with Retention(g) <= Retention(0)/2. Absent: never within the gaps asked, or Retention(0) is 0 or
+// missing.
 std::optional<int> half_life(std::span<const RetentionMatrix> sequences);
 
 }  // namespace retune

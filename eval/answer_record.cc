@@ -1,0 +1,25 @@
+#include "eval/answer_record.h"
+
+namespace retune {
+
+AnswerRecord describe(const Probe& probe, const EditRequest* request) {
+  AnswerRecord record;
+  record.probe_id = probe.id;
+  record.request_id = probe.request_id;
+  record.attribute = probe.attribute;
+  if (request) {
+    record.old_label = request->old_label;
+    record.new_label = request->new_label;
+    record.scope = request->scope;
+  }
+  record.kind = probe.kind;
+  record.type = probe.type;
+  record.track = probe.track;
+  if (probe.clip) record.clip = probe.clip->name();
+  record.question = probe.question;
+  record.options = probe.options;
+  record.expected = probe.answer;
+  return record;
+}
+
+}  // namespace retune
