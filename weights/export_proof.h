@@ -1,5 +1,6 @@
-// Proves that an exported model is the source with exactly the given tensors replaced. It reads the files back and compares them with
-// the source, not with what the writer meant to write: of the writer's code it uses only the reading of files and of names.
+// Proves that an exported model is the source with exactly the given tensors replaced. It reads the files back and
+// compares them with the source, not with what the writer meant to write: of the writer's code it uses only the reading
+// of files and of names.
 #pragma once
 
 #include <cstddef>

@@ -18,6 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::size_t kPathShown = 1000;  // bytes of a path that a message shows
+
 bool lies_beneath(const fs::path& path, const fs::path& folder) {
   const auto [rest, ignored] = std::mismatch(folder.begin(), folder.end(), path.begin(), path.end());
   return rest == folder.end() && path != folder;
@@ -65,16 +67,16 @@ int open_without_links(const fs::path& root, const fs::path& target) {
 }
 
 // A hard link may name a file that its owner never meant to put here.
-void check_hard_links(int descriptor, const fs::path& path) {
+void check_hard_links(int descriptor, const std::string& shown) {
   struct stat status {};
-  if (fstat(descriptor, &status) != 0) throw failure("cannot read {}: {}", path.string(), std::strerror(errno));
-  if (!S_ISREG(status.st_mode)) throw user_error("external data {} is not a regular file", path.string());
+  if (fstat(descriptor, &status) != 0) throw failure("cannot read {}: {}", shown, std::strerror(errno));
+  if (!S_ISREG(status.st_mode)) throw user_error("external data {} is not a regular file", shown);
   const bool ours_alone = status.st_uid == geteuid() && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
   if (status.st_nlink > 1 && !ours_alone)
     throw user_error(
         "external data {} has {} hard links and is not this user's alone to write; copy the model, or chmod go-w a "
         "file of your own",
-        path.string(), status.st_nlink);
+        shown, status.st_nlink);
 }
 
 }  // namespace
@@ -90,12 +92,17 @@ ExternalRoots ExternalRoots::of(const fs::path& model_file, const fs::path& bund
   return roots;
 }
 
+std::string printable(std::string_view text, std::size_t limit) {
+  std::string result(text.substr(0, limit));
+  for (char& c : result)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  return text.size() > limit ? result + "..." : result;
+}
+
 void check_location(std::string_view location) {
   const auto reject = [&](std::string_view why) {
-    std::string shown(location.substr(0, 80));
-    std::replace_if(
-        shown.begin(), shown.end(), [](unsigned char c) { return std::iscntrl(c) != 0; }, '?');
-    throw user_error("external data location '{}' {}; expected a relative path below the model's folder", shown, why);
+    throw user_error("external data location '{}' {}; expected a relative path below the model's folder",
+                     printable(location), why);
   };
   if (location.empty()) reject("is empty");
   if (location.size() > 1024) reject("is longer than 1024 bytes");
@@ -124,7 +131,8 @@ MappedFile open_external(const ExternalRoots& roots, const std::string& location
   const fs::path named = roots.model_folder / location;
   std::error_code error;
   const fs::path target = fs::canonical(named, error);
-  if (error) throw user_error("external data {}: {}", named.string(), error.message());
+  const std::string shown = printable(named.string(), kPathShown);
+  if (error) throw user_error("external data {}: {}", shown, error.message());
 
   const bool in_bundle = lies_beneath(target, roots.bundle_folder);
   const bool in_blobs = !roots.blobs.empty() && target.parent_path() == roots.blobs;
@@ -132,9 +140,9 @@ MappedFile open_external(const ExternalRoots& roots, const std::string& location
     throw user_error("external data {} resolves to {}, outside the bundle's folder {}; copy the file into it",
                      named.string(), target.string(), roots.bundle_folder.string());
   const int descriptor = open_without_links(in_bundle ? roots.bundle_folder : roots.blobs, target);
-  if (descriptor < 0) throw user_error("cannot open external data {}: {}", named.string(), std::strerror(errno));
+  if (descriptor < 0) throw user_error("cannot open external data {}: {}", shown, std::strerror(errno));
   try {
-    check_hard_links(descriptor, named);
+    check_hard_links(descriptor, shown);
   } catch (...) {
     close(descriptor);
     throw;

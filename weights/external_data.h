@@ -2,6 +2,7 @@
 // table of hostile paths that this keeps out is in external_data_test.cc.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -29,6 +30,9 @@ struct ExternalRoots {
   // User error if model_folder does not lie in bundle_folder. An empty bundle_folder means the model's own.
   static ExternalRoots of(const std::filesystem::path& model_file, const std::filesystem::path& bundle_folder);
 };
+
+// Text from a file as a message may show it: no control characters, at most `limit` bytes.
+std::string printable(std::string_view text, std::size_t limit = 80);
 
 // User error for a location that is empty, absolute in any system's way, or holds NUL, a backslash or a `..` component.
 void check_location(std::string_view location);

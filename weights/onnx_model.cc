@@ -76,7 +76,7 @@ void open_externals(OnnxContents& contents, const std::filesystem::path& bundle_
         throw Error(error.code(), fmt::format("{}: {}", tensor_label(record, label), error.what()));
       }
     contents.external_of.push_back(file);
-    check_payload(record, file < 0 ? Bytes() : contents.externals[static_cast<std::size_t>(file)].map.bytes(), label);
+    check_payload(record, contents.payload_file(contents.external_of.size() - 1).bytes(), label);
   }
 }
 
@@ -223,7 +223,7 @@ Tensor read_tensor_file(const std::filesystem::path& file) {
   const OnnxLayout layout = scan_tensor(map.bytes(), label);
   const TensorRecord& record = layout.tensors.front();
   if (record.external != nullptr) throw user_error("{} keeps its data in another file; expected it inside", label);
-  check_payload(record, {}, label);
+  check_payload(record, map.bytes(), label);
   return decode_payload(record, map.bytes(), map.owner(), label);
 }
 

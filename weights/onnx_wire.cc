@@ -157,6 +157,21 @@ class Scanner {
   bool has_graph_ = false;
 };
 
+// How one value of a payload field stands outside of a packed run; byte strings have no such form.
+WireType single_value_type(std::uint32_t field) {
+  switch (field) {
+    case kFloatData:
+      return WireType::kFixed32;
+    case kDoubleData:
+      return WireType::kFixed64;
+    case kRawData:
+    case kStringData:
+      return WireType::kLength;
+    default:
+      return WireType::kVarint;
+  }
+}
+
 void store(TensorRecord& record, Span span) {
   if (!record.storage.empty() && record.storage.back().end == span.begin) {
     record.storage.back().end = span.end;
@@ -226,6 +241,9 @@ void Scanner::dims(TensorRecord& record, const FieldReader& fields, const WireFi
 }
 
 void Scanner::payload(TensorRecord& record, const WireField& field) {
+  if (field.type != WireType::kLength && field.type != single_value_type(field.number))
+    throw user_error("tensor '{}' in {} stores field {} in a way that ONNX has not", printable(record.name), label_,
+                     field.number);
   store(record, field.whole);
   if (field.body.size() == 0 && field.number != kStringData)
     return;  // some writers set an empty raw_data besides the typed field
@@ -235,8 +253,6 @@ void Scanner::payload(TensorRecord& record, const WireField& field) {
                      record.payload_field, field.number);
   record.payload_field = field.number;
   if (field.number == kRawData) record.raw = field.body;
-  if (field.number == kRawData && field.type != WireType::kLength)
-    throw user_error("tensor '{}' in {} has raw_data that is no byte string", printable(record.name), label_);
 }
 
 void Scanner::external_entry(TensorRecord& record, External& external, const WireField& field) {
@@ -370,13 +386,6 @@ std::uint64_t spliced_size(Bytes file, const OnnxLayout& layout, std::span<const
   std::uint64_t size = 0;
   write_spliced(file, layout, splices, [&](Bytes bytes) { size += bytes.size(); });
   return size;
-}
-
-std::string printable(std::string_view text) {
-  std::string result(text.substr(0, 80));
-  for (char& c : result)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  return text.size() > 80 ? result + "..." : result;
 }
 
 void append_varint(std::string& out, std::uint64_t value) {

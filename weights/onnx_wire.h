@@ -129,8 +129,6 @@ void write_spliced(Bytes file, const OnnxLayout& layout, std::span<const Splice>
 // How many bytes write_spliced would write.
 std::uint64_t spliced_size(Bytes file, const OnnxLayout& layout, std::span<const Splice> splices);
 
-// Text from a file as a message may show it: no control characters, at most 80 bytes.
-std::string printable(std::string_view text);
 void append_varint(std::string& out, std::uint64_t value);
 inline Bytes as_bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
 

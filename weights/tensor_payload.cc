@@ -1,5 +1,6 @@
 #include "weights/tensor_payload.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <limits>
@@ -60,10 +61,28 @@ void for_each_payload_field(const TensorRecord& record, Bytes bytes, const std::
     if (field.number == record.payload_field) per_field(fields, field);
 }
 
-void check_typed_field(const TensorRecord& record, DType dtype, const std::string& file) {
+[[noreturn]] void reject_count(const TensorRecord& record, const std::string& file, std::string_view got) {
+  throw user_error("{} holds {} values, its dims ask for {}", tensor_label(record, file), got,
+                   Shape(record.dims).numel());
+}
+
+// Typed values lie in the field of their type, and are as many as the dims ask where their width is fixed, else at most
+// as many as there are bytes.
+void check_typed_field(const TensorRecord& record, DType dtype, std::uint64_t count, Bytes bytes,
+                       const std::string& file) {
   if (typed_field(dtype) != record.payload_field)
     throw user_error("{}: values of type {} lie in field {}, where ONNX puts none of that type",
                      tensor_label(record, file), dtype_name(dtype), record.payload_field);
+  const std::uint64_t width = std::max<std::uint64_t>(field_width(record.payload_field), 1);
+  std::uint64_t stored = 0;
+  for_each_payload_field(record, bytes, file, [&](const FieldReader&, const WireField& field) {
+    if (field.body.size() % width != 0)
+      throw user_error("{}: {} bytes of values that take {} each", tensor_label(record, file), field.body.size(),
+                       width);
+    stored += field.body.size() / width;
+  });
+  if (stored < count) reject_count(record, file, "fewer");
+  if (stored > count && width > 1) reject_count(record, file, "more");
 }
 
 bool fits(DType dtype, std::uint64_t word) {
@@ -90,31 +109,20 @@ bool fits(DType dtype, std::uint64_t word) {
   }
 }
 
-[[noreturn]] void reject_count(const TensorRecord& record, const std::string& file, std::string_view got) {
-  throw user_error("{} holds {} values, its dims ask for {}", tensor_label(record, file), got,
-                   Shape(record.dims).numel());
-}
-
+// The length was checked at opening.
 Tensor decode_fixed(const TensorRecord& record, DType dtype, Bytes bytes, const std::string& file) {
   Tensor result = Tensor::empty(dtype, Shape(record.dims));
   std::size_t filled = 0;
   for_each_payload_field(record, bytes, file, [&](const FieldReader&, const WireField& field) {
-    const Bytes part = bytes.subspan(field.body.begin, field.body.size());
-    if (part.size() > result.bytes() - filled) reject_count(record, file, "more");
-    if (!part.empty()) std::memcpy(result.mutable_raw() + filled, part.data(), part.size());
-    filled += part.size();
+    std::memcpy(result.mutable_raw() + filled, bytes.data() + field.body.begin,
+                static_cast<std::size_t>(field.body.size()));
+    filled += static_cast<std::size_t>(field.body.size());
   });
-  if (filled != result.bytes()) reject_count(record, file, "fewer");
   return result;
 }
 
-// Every varint takes a byte at least, so the fields' length bounds the count before anything is allocated.
+// Every varint takes a byte at least, so that the fields' length, checked at opening, bounds what is allocated here.
 Tensor decode_varints(const TensorRecord& record, DType dtype, Bytes bytes, const std::string& file) {
-  std::uint64_t stored = 0;
-  for_each_payload_field(record, bytes, file,
-                         [&](const FieldReader&, const WireField& field) { stored += field.body.size(); });
-  if (stored < element_count(record, file)) reject_count(record, file, "fewer");
-
   Tensor result = Tensor::empty(dtype, Shape(record.dims));
   const std::size_t width = dtype_size(dtype);
   std::size_t filled = 0;
@@ -225,17 +233,17 @@ Span external_span(const TensorRecord& record, Bytes external) {
   return {begin, record.external->length ? begin + *record.external->length : external.size()};
 }
 
-void check_payload(const TensorRecord& record, Bytes external, const std::string& file) {
+void check_payload(const TensorRecord& record, Bytes bytes, const std::string& file) {
   const StoredType type = stored_type(record.data_type);
   const std::uint64_t count = element_count(record, file);
   std::uint64_t have = record.raw.size();
   if (record.external != nullptr) {
     const ExternalRef& ref = *record.external;
-    if (ref.offset > external.size() || ref.length.value_or(0) > external.size() - ref.offset)
+    if (ref.offset > bytes.size() || ref.length.value_or(0) > bytes.size() - ref.offset)
       throw user_error("{}: bytes {} to {} lie beyond the end of external data '{}' ({} bytes)",
                        tensor_label(record, file), ref.offset, ref.offset + ref.length.value_or(0),
-                       printable(ref.location), external.size());
-    have = external_span(record, external).size();
+                       printable(ref.location), bytes.size());
+    have = external_span(record, bytes).size();
   }
   const bool as_bytes = record.external != nullptr || record.payload_field == kRawData;
   if (type.bits == 0) return;  // strings, or a type of a later ONNX: kept as it is
@@ -245,7 +253,7 @@ void check_payload(const TensorRecord& record, Bytes external, const std::string
       throw user_error("{}: {} {} takes {} bytes, got {}", tensor_label(record, file), type.name,
                        Shape(record.dims).text(), want, have);
   } else if (type.dtype != DType::kUndefined) {
-    check_typed_field(record, type.dtype, file);
+    check_typed_field(record, type.dtype, count, bytes, file);
   }
 }
 
@@ -264,7 +272,6 @@ Tensor decode_payload(const TensorRecord& record, Bytes bytes, const std::shared
     return Tensor::empty(type.dtype, Shape(record.dims));  // no element, checked at opening
   if (record.payload_field == kRawData)
     return decode_raw(record, type.dtype, bytes.subspan(record.raw.begin, record.raw.size()), owner, file);
-  check_typed_field(record, type.dtype, file);
   return field_width(record.payload_field) != 0 ? decode_fixed(record, type.dtype, bytes, file)
                                                 : decode_varints(record, type.dtype, bytes, file);
 }

@@ -26,9 +26,10 @@ StoredType stored_type(std::int32_t data_type);
 // "tensor 'name' in file", for messages.
 std::string tensor_label(const TensorRecord& record, const std::string& file);
 
-// Checks without touching the payload that it is as long as type and dims ask: raw and external bytes, and typed fields
-// of fixed width. `external` is the file that an external record names, else empty. User errors.
-void check_payload(const TensorRecord& record, Bytes external, const std::string& file);
+// Checks that the payload is as long as type and dims ask, without reading more than the heads of its fields; of
+// varints only that there may be enough. `bytes` is the file that holds the payload: the ONNX file, or the external
+// one. User errors.
+void check_payload(const TensorRecord& record, Bytes bytes, const std::string& file);
 
 // The range of an external tensor within its file, checked by check_payload.
 Span external_span(const TensorRecord& record, Bytes external);
