@@ -123,10 +123,13 @@ class PartialFile {
   }
   const fs::path& path() const { return path_; }
 
-  void commit() const {
-    const int fd = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-    const bool flushed = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0) close(fd);
+  void commit(Flush flush) const {
+    bool flushed = true;
+    if (flush == Flush::kNow) {
+      const int fd = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+      flushed = fd >= 0 && fsync(fd) == 0;
+      if (fd >= 0) close(fd);
+    }
     std::error_code error;
     if (flushed) fs::rename(path_, target_, error);
     if (!flushed || error) throw failure("{}: cannot write: {}", target_.string(), std::strerror(errno));
@@ -196,7 +199,7 @@ Waveform resample(const Waveform& waveform, int rate_hz) {
   return result;
 }
 
-void save_waveform(const fs::path& path, const Waveform& waveform) {
+void save_waveform(const fs::path& path, const Waveform& waveform, Flush flush) {
   SF_INFO info{};
   info.samplerate = waveform.rate_hz;
   info.channels = 1;
@@ -216,7 +219,7 @@ void save_waveform(const fs::path& path, const Waveform& waveform) {
   if (sf_write_short(file.get(), pcm.data(), count) != count || sf_close(file.release()) != 0) {
     throw failure("{}: cannot write all of its {} samples; is the disk full?", path.string(), pcm.size());
   }
-  partial.commit();
+  partial.commit(flush);
 }
 
 }  // namespace retune

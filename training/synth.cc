@@ -81,8 +81,8 @@ void write_clips(const SynthOptions& options, const fs::path& folder, const std:
     pool.parallel_for(count, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = done + begin; i < done + end; ++i) {
         const ClipPlan& plan = plans[static_cast<std::size_t>(i)];
-        save_waveform(synth::audio_root(folder, plan.split) / plan.track / plan.file,
-                      synth::render_clip(plan, options));
+        save_waveform(synth::audio_root(folder, plan.split) / plan.track / plan.file, synth::render_clip(plan, options),
+                      Flush::kWithItsFolder);
       }
     });
     done += count;
