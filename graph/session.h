@@ -50,16 +50,16 @@ struct Feed {
 using Parameters = std::map<std::string, Feed, std::less<>>;
 
 struct Request {
-  std::map<std::string, Feed, std::less<>> inputs;  // by input name; inputs that the outputs do not reach may be missing
-  std::vector<std::string> outputs;                 // value names; any value of the graph may be asked for
+  std::map<std::string, Feed, std::less<>> inputs{};  // by input name; inputs that the outputs do not reach may be missing
+  std::vector<std::string> outputs{};                 // value names; any value of the graph may be asked for
   // Gradients of the sum of `loss` (a value name; empty for none) with respect to these inputs, parameters or interventions' deltas.
-  std::string loss;
-  std::vector<std::string> wrt;
-  std::vector<Intervention> interventions;
+  std::string loss{};
+  std::vector<std::string> wrt{};
+  std::vector<Intervention> interventions{};
   // Inputs whose values the plan may use as constants (they steer shapes or branches).
-  std::vector<std::string> pinned;
+  std::vector<std::string> pinned{};
   // Leaves (inputs, parameters, interventions by name) that the requests after this one will vary.
-  std::vector<std::string> varying;
+  std::vector<std::string> varying{};
   enum class Cache { kUse, kOff } cache = Cache::kOff;  // kOff: no hashing, nothing looked up, nothing kept
   bool keep_outputs = false;
 };
