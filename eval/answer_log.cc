@@ -60,11 +60,14 @@ double read_number(const JsonObject& object, const std::string& key) {
   throw object.error(key, "expected a number or one of \"NaN\", \"Infinity\", \"-Infinity\"");
 }
 
-int read_count(const JsonObject& object, const std::string& key) {
+// No sequence is longer; sums of two such numbers stay far from overflow.
+constexpr int kMaxSteps = 1'000'000;
+
+int read_count(const JsonObject& object, const std::string& key, int largest = std::numeric_limits<int>::max()) {
   const auto value = object.optional_integer(key);
   if (!value) throw object.error(key, "missing; expected an integer");
-  if (*value < 0 || *value > std::numeric_limits<int>::max()) {
-    throw object.error(key, fmt::format("expected 0 to {}, got {}", std::numeric_limits<int>::max(), *value));
+  if (*value < 0 || *value > largest) {
+    throw object.error(key, fmt::format("expected 0 to {}, got {}", largest, *value));
   }
   return static_cast<int>(*value);
 }
@@ -144,8 +147,8 @@ void read_identity(const JsonObject& line, AnswerRecord& record) {
   record.options = line.text_list("options");
   record.expected = line.text("expected");
   if (const auto step = line.optional_object("step")) {
-    record.step =
-        SequenceStep{read_count(*step, "sequence"), read_count(*step, "position"), read_count(*step, "edits_applied")};
+    record.step = SequenceStep{read_count(*step, "sequence", kMaxSteps), read_count(*step, "position", kMaxSteps),
+                               read_count(*step, "edits_applied", kMaxSteps)};
     if (record.step->position < 1) throw step->error("position", "expected 1 or more");
   }
 }

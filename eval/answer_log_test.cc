@@ -114,6 +114,7 @@ TEST(AnswerLog, EveryMistakeIsOneLineWithPlaceAndKey) {
       {"/options", "dog", "r:1: options: expected a list of texts, got text"},
       {"/step/position", 0, "r:1: step: position: expected 1 or more"},
       {"/step/sequence", 1e10, "r:1: step: sequence: expected an integer"},
+      {"/step/edits_applied", 2'000'000'000, "r:1: step: edits_applied: expected 0 to 1000000"},
       {"/before/ids/1", 1.5, "r:1: before: ids[1]: expected an integer"},
       {"/before/option_scores/0/logprob_sum", "minus",
        "before: option_scores[0]: logprob_sum: expected a number or one of"},

@@ -105,8 +105,11 @@ Json formulas_json(const MetricReport& report) {
 
 std::string score_cell(const Rate& rate) { return rate.items == 0 ? "no items" : percent(rate.value); }
 
+// Where every cluster is alike (a rate of 0 or 1, say) resampling has nothing to vary, and Wilson's interval is the
+// honest one.
 std::string interval_cell(const MetricRow& row) {
-  const std::optional<Interval>& interval = row.bootstrap ? row.bootstrap : row.wilson;
+  const bool varies = row.bootstrap && row.bootstrap->high > row.bootstrap->low;
+  const std::optional<Interval>& interval = varies ? row.bootstrap : row.wilson;
   return interval ? fmt::format("{}-{}", percent(interval->low), percent(interval->high)) : "-";
 }
 
@@ -203,9 +206,9 @@ std::string report_table(const MetricReport& report) {
   if (report.judges.empty()) return "no judges\n";
   const bool bootstrapped = std::any_of(report.judges.front().rows.begin(), report.judges.front().rows.end(),
                                         [](const MetricRow& row) { return row.bootstrap.has_value(); });
-  std::string text =
-      fmt::format("{} answers, {} edits; judge {}; per cent; intervals by {}\n\n", report.answers, report.requests,
-                  judge_name(report.judges.front().judge), bootstrapped ? "cluster bootstrap" : "Wilson");
+  std::string text = fmt::format("{} answers, {} edits; judge {}; per cent; intervals by {}\n\n", report.answers,
+                                 report.requests, judge_name(report.judges.front().judge),
+                                 bootstrapped ? "cluster bootstrap, by Wilson where that has no width" : "Wilson");
   text += score_table(report);
   if (!report.has_before) text += "\nno unedited answers: correctness only\n";
   if (!report.judges.front().retention.empty()) {

@@ -209,6 +209,15 @@ TEST(Score, ClustersAreEditsOrClips) {
   EXPECT_EQ(row(report, "generality_2").clusters, 2);
 }
 
+TEST(Score, ARateOfOneHasWilsonsIntervalInTheTable) {
+  std::vector<AnswerRecord> records;
+  for (int i = 0; i < 10; ++i)
+    records.push_back(probe(fmt::format("e{}", i), ProbeKind::kReliability, 0, "dog", "cat"));
+  const MetricReport report = score(records);
+  EXPECT_EQ(*row(report, "reliability").bootstrap, (Interval{1, 1}));
+  EXPECT_THAT(report_table(report), testing::HasSubstr("72.2-100.0"));
+}
+
 TEST(Score, AnswersAreMeasuredWithoutAJudge) {
   AnswerRecord first = probe("e1", ProbeKind::kTextLocality, 0, "dog", "dog dog dog dog dog");
   first.first_token_kl = 0.5;
