@@ -27,7 +27,7 @@ bool shapes_known(const Graph& graph, const Node& node) {
 
 }  // namespace
 
-const Shape& GraphBuilder::shape(ValueId id) const {
+Shape GraphBuilder::shape(ValueId id) const {
   const Value& value = graph_.value(id);
   if (!value.shape) throw std::logic_error("GraphBuilder::shape: value '" + value.name + "' has no concrete shape");
   return *value.shape;
@@ -98,7 +98,7 @@ ValueId GraphBuilder::cast(ValueId x, DType to) {
 }
 
 ValueId GraphBuilder::sum_to(ValueId x, const Shape& target) {
-  const Shape& from = shape(x);
+  const Shape from = shape(x);
   if (from == target) return x;
   std::vector<std::int64_t> axes;
   const int extra = from.rank() - target.rank();

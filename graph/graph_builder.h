@@ -19,7 +19,8 @@ class GraphBuilder {
   explicit GraphBuilder(Graph& graph) : graph_(graph) {}
 
   Graph& graph() { return graph_; }
-  const Shape& shape(ValueId id) const;  // throws a logic error where it is not known
+  // A copy: references into the graph do not survive appending. Throws a logic error where it is not known.
+  Shape shape(ValueId id) const;
   DType dtype(ValueId id) const { return graph_.value(id).dtype; }
 
   // A node with one output. `name` names the output (and the node); empty for none.

@@ -74,7 +74,7 @@ void ForwardContext::set_out(int i, Tensor tensor) {
   outputs_[static_cast<std::size_t>(i)] = std::move(tensor);
 }
 
-const Shape& VjpContext::shape(ValueId id) const { return builder_.shape(id); }
+Shape VjpContext::shape(ValueId id) const { return builder_.shape(id); }
 
 DType VjpContext::dtype(ValueId id) const { return builder_.dtype(id); }
 

@@ -125,7 +125,7 @@ class VjpContext {
   // kNoValue if nothing downstream depends on output i.
   ValueId cotangent(int i = 0) const { return cotangents_[static_cast<std::size_t>(i)]; }
   bool wants(int i) const { return has(i) && wanted_[static_cast<std::size_t>(i)]; }
-  const Shape& shape(ValueId id) const;
+  Shape shape(ValueId id) const;
   DType dtype(ValueId id) const;
   // The gradient for input i; its shape must be the input's. Not giving one means zero.
   void give(int i, ValueId gradient) { gradients_[static_cast<std::size_t>(i)] = gradient; }

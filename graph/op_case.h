@@ -16,7 +16,7 @@ struct OpCase {
   std::string domain{};
   std::string op;
   int version = kEmittedOpset;
-  std::vector<Tensor> inputs;    // f64 for gradients; an undefined Tensor is an absent input
+  std::vector<Tensor> inputs{};  // f64 for gradients; an undefined Tensor is an absent input
   std::vector<int> constants{};  // indices of inputs that are constants of the graph (shapes, axes, scalars)
   Attributes attributes{};
   int outputs = 1;
