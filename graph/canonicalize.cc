@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "graph/infer.h"
+#include "graph/op_registry.h"
 #include "graph/patterns.h"
 
 namespace retune {
@@ -80,6 +82,12 @@ Graph canonicalize(const Graph& source) {
     if (!found) continue;
     found->node.outputs = {last.outputs[0]};
     graph.replace_node(index, std::move(found->node), found->extra_outputs);
+    const Node& fused = graph.nodes()[index];
+    const auto results = infer(graph, fused, OpRegistry::standard().require(fused));
+    for (std::size_t i = 0; i < fused.outputs.size(); ++i) {
+      graph.value(fused.outputs[i]).dtype = results[i].type.dtype;
+      graph.value(fused.outputs[i]).shape = results[i].type.shape;
+    }
   }
   return prune(graph);
 }
