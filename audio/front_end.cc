@@ -51,8 +51,8 @@ void refuse_unsupported(const Json& config, std::string_view name) {
     throw user_error("{}: 'feature_extractor_type' is missing: expected \"WhisperFeatureExtractor\"", name);
   }
   if (*type != "WhisperFeatureExtractor") {
-    throw user_error("{}: audio front-end '{}' is not supported: expected \"WhisperFeatureExtractor\"", name,
-                     type->get<std::string>());
+    throw user_error("{}: audio front-end {} is not supported: expected \"WhisperFeatureExtractor\"", name,
+                     type->dump());
   }
   for (const char* field : {"dither", "do_normalize"}) {
     const auto found = config.find(field);

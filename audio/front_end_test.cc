@@ -95,7 +95,7 @@ TEST(FrontEnd, NamesWhatItCannotRead) {
   EXPECT_THAT(parse_error("[]"), HasSubstr("expected a JSON object"));
   EXPECT_THAT(parse_error("{}"), HasSubstr("'feature_extractor_type' is missing"));
   EXPECT_THAT(parse_error(R"({"feature_extractor_type": "Phi4MultimodalFeatureExtractor"})"),
-              HasSubstr("'Phi4MultimodalFeatureExtractor' is not supported"));
+              HasSubstr("\"Phi4MultimodalFeatureExtractor\" is not supported"));
   EXPECT_THAT(parse_error(with(R"("feature_size": "eighty")")), HasSubstr("'feature_size': expected an integer"));
   EXPECT_THAT(parse_error(with(R"("n_fft": 0)")), HasSubstr("fft: expected 2 to 16384, got 0"));
   EXPECT_THAT(parse_error(with(R"("chunk_length": 2000000000)")), HasSubstr("chunk_length"));

@@ -50,7 +50,7 @@ std::vector<AddedToken> added_tokens_from_json(const nlohmann::json& json, const
   for (const Json& entry : json) {
     AddedToken token;
     token.content = require_string(entry, "content", where);
-    const std::string name = where + ": '" + token.content + "'";
+    const std::string name = where + ": " + in_quotes(token.content);
     token.id = require_index(require_field(entry, "id", name), name);
     token.single_word = flag_or(entry, "single_word", false, name);
     token.lstrip = flag_or(entry, "lstrip", false, name);

@@ -28,7 +28,7 @@ std::pair<std::string, std::string> merge_parts(const Json& merge, std::size_t r
       return {text.substr(0, space), text.substr(space + 1)};
     }
   }
-  throw user_error("{}: merge {}: expected [\"a\", \"b\"] or \"a b\", got {}", where, rank, merge.dump().substr(0, 60));
+  throw user_error("{}: merge {}: expected [\"a\", \"b\"] or \"a b\", got {}", where, rank, in_quotes(merge.dump()));
 }
 
 TokenIds read_vocabulary(const Json& json, const std::string& where) {
@@ -36,8 +36,9 @@ TokenIds read_vocabulary(const Json& json, const std::string& where) {
   TokenIds vocabulary;
   std::unordered_set<std::int64_t> seen;
   for (const auto& [token, id] : json.items()) {
-    const std::int64_t index = require_index(id, where + ": token '" + token + "'");
-    if (!seen.insert(index).second) throw user_error("{}: token '{}': id {} is taken already", where, token, index);
+    const std::int64_t index = require_index(id, where + ": token " + in_quotes(token));
+    if (!seen.insert(index).second)
+      throw user_error("{}: token {}: id {} is taken already", where, in_quotes(token), index);
     vocabulary.emplace(token, index);
   }
   return vocabulary;
@@ -58,7 +59,7 @@ struct Candidate {
 
 BpeModel BpeModel::from_json(const nlohmann::json& json, const std::string& where) {
   const std::string type = string_or(json, "type", "BPE", where);
-  if (type != "BPE") throw user_error("{}: type '{}' is not supported: expected BPE", where, type);
+  if (type != "BPE") throw user_error("{}: type {} is not supported: expected BPE", where, in_quotes(type));
   BpeModel model;
   model.options_ = {string_or(json, "continuing_subword_prefix", "", where),
                     string_or(json, "end_of_word_suffix", "", where), flag_or(json, "fuse_unk", false, where),
@@ -68,7 +69,7 @@ BpeModel BpeModel::from_json(const nlohmann::json& json, const std::string& wher
     const std::string unknown = require_string(json, "unk_token", where);
     const auto found = model.vocabulary_.find(unknown);
     if (found == model.vocabulary_.end())
-      throw user_error("{}: unk_token '{}' is not in the vocabulary", where, unknown);
+      throw user_error("{}: unk_token {} is not in the vocabulary", where, in_quotes(unknown));
     model.unknown_ = found->second;
   }
   model.read_merges(require_field(json, "merges", where), where);
@@ -77,7 +78,8 @@ BpeModel BpeModel::from_json(const nlohmann::json& json, const std::string& wher
 
 std::int64_t BpeModel::id_in_merge(std::string_view token, std::size_t rank, const std::string& where) const {
   const auto found = vocabulary_.find(token);
-  if (found == vocabulary_.end()) throw user_error("{}: merge {}: '{}' is not in the vocabulary", where, rank, token);
+  if (found == vocabulary_.end())
+    throw user_error("{}: merge {}: {} is not in the vocabulary", where, rank, in_quotes(token));
   return found->second;
 }
 
@@ -92,7 +94,7 @@ void BpeModel::read_merges(const nlohmann::json& merges, const std::string& wher
     if (version_line) continue;
     const auto [left, right] = merge_parts(merge, rank, where);
     if (right.size() < prefix)
-      throw user_error("{}: merge {}: '{}' lacks the prefix of a continuation", where, rank, right);
+      throw user_error("{}: merge {}: {} lacks the prefix of a continuation", where, rank, in_quotes(right));
     const std::int64_t left_id = id_in_merge(left, rank, where), right_id = id_in_merge(right, rank, where);
     const std::int64_t id = id_in_merge(left + right.substr(prefix), rank, where);
     merges_.insert_or_assign(pair_key(left_id, right_id), Merge{static_cast<std::int64_t>(rank), id});

@@ -52,7 +52,7 @@ std::map<std::string, std::int64_t> count_words(std::span<const std::string> lin
     for (const Section& section : finder.split(text)) {
       if (section.token) continue;
       const std::string_view part = section.range.of(text);
-      for (const TextRange word : split_at(part.size(), pattern.matches(part), SplitBehavior::kIsolated)) {
+      for (const TextRange word : split_at(part.size(), pattern.matches(part))) {
         ++words[std::string(word.of(part))];
       }
     }

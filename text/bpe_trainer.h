@@ -27,7 +27,7 @@ struct BpeTrainerOptions {
   std::int64_t vocabulary_size = 4096;
   std::int64_t min_pair_count = 2;
   // Added tokens marked special; their ids follow those of the merges, in this order. Not empty, no doubles.
-  std::vector<std::string> special_tokens;
+  std::vector<std::string> special_tokens = {};
   std::string split_pattern{kLlama3SplitPattern};
 };
 

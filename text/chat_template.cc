@@ -17,8 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uintmax_t kMaxConfigBytes = 64u << 20;
-constexpr std::string_view kWayOut =
-    "write its layout as 'retune_chat_template' in the bundle's processor_config.json (see docs/formats.md)";
+constexpr std::string_view kWayOut = "write its layout as 'retune_chat_template' in the bundle's processor_config.json";
 
 // SHA-256 of templates known byte for byte; any other is recognised by the marks that it writes.
 constexpr std::array<std::string_view, 5> kKnownTemplates{
@@ -148,7 +147,7 @@ ChatLayout layout_from(const Json& json, std::string_view audio, std::string_vie
                                                      "audio", "default_system", "date", "trim",      "end_of_turn"};
   for (const auto& [field, value] : json.items()) {
     if (std::find(kFields.begin(), kFields.end(), field) == kFields.end()) {
-      throw user_error("{}: unknown field '{}': expected one of {}", where, field, fmt::join(kFields, ", "));
+      throw user_error("{}: unknown field {}: expected one of {}", where, in_quotes(field), fmt::join(kFields, ", "));
     }
   }
   ChatLayout layout;
@@ -240,7 +239,8 @@ ChatTemplate ChatTemplate::from_json(std::string_view json, std::string_view nam
 ChatTemplate ChatTemplate::of(ChatLayout layout, std::string origin) {
   const auto require_slot = [&](std::string_view field, std::string_view text) {
     const std::string slot = fmt::format("{{{}}}", field);
-    if (!has(text, slot)) throw user_error("{}: chat layout: '{}' must hold {}, got '{}'", origin, field, slot, text);
+    if (!has(text, slot))
+      throw user_error("{}: chat layout: '{}' must hold {}, got {}", origin, field, slot, in_quotes(text));
   };
   require_slot("system", layout.system);
   require_slot("user", layout.user);
@@ -266,7 +266,7 @@ RenderedContent render_content(const Turn& turn, const ChatLayout& layout, int& 
       continue;
     }
     if (turn.role != "user")
-      throw user_error("chat template: a clip in a turn of '{}': expected it in a user's", turn.role);
+      throw user_error("chat template: a clip in a turn of {}: expected it in a user's", in_quotes(turn.role));
     if (layout.audio.empty()) throw user_error("{}: the chat template has no place for sound; {}", origin, kWayOut);
     const std::string number = std::to_string(++clips_so_far);
     (gathered ? content.clips : content.text) += fill(layout.audio, {{"n", number}});
@@ -296,8 +296,8 @@ std::string ChatTemplate::render(std::span<const Turn> turns, const RenderOption
     } else if (turn.role == "system" && i == 0) {
       prompt += system_turn(content.text);
     } else {
-      throw user_error("chat template: turn {} has the role '{}': expected user or assistant, or system first", i,
-                       turn.role);
+      throw user_error("chat template: turn {} has the role {}: expected user or assistant, or system first", i,
+                       in_quotes(turn.role));
     }
   }
   if (options.add_generation) prompt += layout_.generation;

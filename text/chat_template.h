@@ -63,8 +63,8 @@ struct ChatLayout {
 };
 
 struct RenderOptions {
-  bool add_generation = true;       // end with the opening of the assistant's turn
-  std::optional<std::string> date;  // in place of the layout's
+  bool add_generation = true;            // end with the opening of the assistant's turn
+  std::optional<std::string> date = {};  // in place of the layout's
 };
 
 class ChatTemplate {

@@ -136,7 +136,7 @@ Decoder decoder_from_json(const nlohmann::json& json, std::unordered_set<std::st
       return tokens;
     };
   }
-  throw user_error("{}: type '{}' is not supported", where, type);
+  throw user_error("{}: type {} is not supported", where, in_quotes(type));
 }
 
 }  // namespace retune

@@ -83,10 +83,18 @@ bool flag_or(const Json& object, std::string_view field, bool standard, std::str
   return value->get<bool>();
 }
 
+std::string in_quotes(std::string_view text) {
+  constexpr std::size_t kLimit = 80;
+  const bool cut = text.size() > kLimit;
+  std::string result = Json(std::string(text.substr(0, kLimit))).dump(-1, ' ', false, Json::error_handler_t::ignore);
+  return cut ? result + "..." : result;
+}
+
 std::int64_t require_index(const Json& value, std::string_view where) {
   constexpr std::int64_t kLimit = std::int64_t{1} << 31;
   if (!value.is_number_integer() || value < 0 || value >= kLimit) {
-    throw user_error("{}: expected an integer from 0 to {}, got {}", where, kLimit - 1, value.dump().substr(0, 40));
+    throw user_error("{}: expected an integer from 0 to {}, got {}", where, kLimit - 1,
+                     value.is_string() ? in_quotes(value.get_ref<const std::string&>()) : value.dump().substr(0, 40));
   }
   return value.get<std::int64_t>();
 }

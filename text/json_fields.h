@@ -26,6 +26,9 @@ bool flag_or(const Json& object, std::string_view field, bool standard, std::str
 // Within [0, 2^31): ids and counts.
 std::int64_t require_index(const Json& value, std::string_view where);
 
+// Text from a file as it stands in an error message: in quotes, on one line, shortened.
+std::string in_quotes(std::string_view text);
+
 // Null or an absent field: no such component.
 const Json* optional_component(const Json& object, std::string_view field, std::string_view where);
 

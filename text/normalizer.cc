@@ -109,7 +109,7 @@ Normalizer normalizer_from_json(const nlohmann::json& json, const std::string& w
       steps.push_back(normalizer_from_json(step, where));
     return sequence(std::move(steps));
   }
-  throw user_error("{}: type '{}' is not supported", where, type);
+  throw user_error("{}: type {} is not supported", where, in_quotes(type));
 }
 
 }  // namespace retune

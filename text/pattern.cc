@@ -21,7 +21,7 @@ constexpr std::string_view kSpaces =
 constexpr std::string_view kWord = R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{24b6}-\x{24e9})";
 constexpr std::string_view kHexDigits = "0-9a-fA-F";
 
-constexpr std::uint32_t kMatchLimit = 50'000'000;
+constexpr std::uint32_t kMatchLimit = 10'000'000;
 constexpr std::uint32_t kDepthLimit = 10'000'000;
 constexpr std::uint32_t kHeapLimitKib = 256 * 1024;
 
@@ -60,7 +60,7 @@ class Translator {
 
  private:
   Error unsupported(std::string_view what) const {
-    return user_error("{}: regular expression '{}': {} is not supported", where_, regex_, what);
+    return user_error("{}: regular expression {}: {} is not supported", where_, in_quotes(regex_), what);
   }
 
   void begin_atom() { atom_ = out_.size(); }
@@ -241,7 +241,7 @@ Pattern Pattern::compile(const std::string& pcre, std::string_view original, std
   int error = 0;
   PCRE2_SIZE offset = 0;
   auto code = std::make_shared<Code>();
-  code->name = fmt::format("{}: regular expression '{}'", where, original);
+  code->name = fmt::format("{}: regular expression {}", where, in_quotes(original));
   code->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pcre.data()), pcre.size(),
                                  PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &error, &offset, context.get()));
   if (!code->code) throw user_error("{}: {} (at byte {} of its translation)", code->name, pcre_message(error), offset);

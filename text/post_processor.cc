@@ -9,7 +9,7 @@ namespace {
 
 // The ids of one {"SpecialToken": {"id": NAME}} of a template, as its `special_tokens` gives them.
 std::vector<std::int64_t> template_ids(const Json& special_tokens, const std::string& name, const std::string& where) {
-  const std::string entry = where + ": special token '" + name + "'";
+  const std::string entry = where + ": special token " + in_quotes(name);
   std::vector<std::int64_t> ids;
   for (const Json& id : require_field(require_field(special_tokens, name, entry), "ids", entry)) {
     ids.push_back(require_index(id, entry));
@@ -63,7 +63,7 @@ SpecialFrame special_frame_from_json(const nlohmann::json& json, const std::stri
     }
     return frame;
   }
-  throw user_error("{}: type '{}' is not supported", where, type);
+  throw user_error("{}: type {} is not supported", where, in_quotes(type));
 }
 
 }  // namespace retune

@@ -21,15 +21,15 @@ struct Part {
 };
 
 // Matches and what lies between them, in order.
-std::vector<Part> parts_of(std::size_t text_bytes, const std::vector<TextRange>& matches) {
+std::vector<Part> parts_of(std::size_t text_bytes, const std::vector<TextRange>& matches, bool invert) {
   std::vector<Part> parts;
   std::size_t at = 0;
   for (const TextRange match : matches) {
-    if (match.begin > at) parts.push_back({{at, match.begin}, false});
-    parts.push_back({match, true});
+    if (match.begin > at) parts.push_back({{at, match.begin}, invert});
+    parts.push_back({match, !invert});
     at = match.end;
   }
-  if (at < text_bytes) parts.push_back({{at, text_bytes}, false});
+  if (at < text_bytes) parts.push_back({{at, text_bytes}, invert});
   return parts;
 }
 
@@ -52,23 +52,12 @@ SplitBehavior behavior_from(const std::string& name, const std::string& where) {
   if (name == "MergedWithPrevious") return SplitBehavior::kMergedWithPrevious;
   if (name == "MergedWithNext") return SplitBehavior::kMergedWithNext;
   if (name == "Contiguous") return SplitBehavior::kContiguous;
-  throw user_error("{}: behavior '{}' is not supported", where, name);
+  throw user_error("{}: behavior {} is not supported", where, in_quotes(name));
 }
 
-// What the pattern does not match, as matches.
-std::vector<TextRange> inverted(std::size_t text_bytes, const std::vector<TextRange>& matches) {
-  std::vector<TextRange> between;
-  for (const Part& part : parts_of(text_bytes, matches)) {
-    if (!part.is_match) between.push_back(part.range);
-  }
-  return between;
-}
-
-PreTokenizer splitter(Pattern pattern, SplitBehavior behavior, bool invert = false) {
-  return [pattern = std::move(pattern), behavior, invert](const PreToken& piece, std::vector<PreToken>& out) {
-    std::vector<TextRange> matches = pattern.matches(piece.text);
-    if (invert) matches = inverted(piece.text.size(), matches);
-    for (const TextRange range : split_at(piece.text.size(), matches, behavior)) {
+PreTokenizer splitter(Pattern pattern, SplitRule rule) {
+  return [pattern = std::move(pattern), rule](const PreToken& piece, std::vector<PreToken>& out) {
+    for (const TextRange range : split_at(piece.text.size(), pattern.matches(piece.text), rule)) {
       out.push_back({std::string(range.of(piece.text)), piece.first && range.begin == 0});
     }
   };
@@ -80,7 +69,7 @@ PreTokenizer byte_level(bool add_prefix_space, bool use_regex, const std::string
     std::string text = piece.text;
     if (add_prefix_space && !text.starts_with(' ')) text.insert(text.begin(), ' ');
     std::vector<TextRange> cuts{{0, text.size()}};
-    if (use_regex) cuts = split_at(text.size(), pattern.matches(text), SplitBehavior::kIsolated);
+    if (use_regex) cuts = split_at(text.size(), pattern.matches(text));
     for (const TextRange cut : cuts) out.push_back({alphabet.encode(cut.of(text)), piece.first && cut.begin == 0});
   };
 }
@@ -90,7 +79,7 @@ PreTokenizer metaspace(const Json& json, const std::string& where) {
   const bool legacy_prefix = flag_or(json, "add_prefix_space", true, where);
   const std::string scheme = string_or(json, "prepend_scheme", legacy_prefix ? "always" : "never", where);
   if (scheme != "always" && scheme != "first" && scheme != "never") {
-    throw user_error("{}: prepend_scheme '{}' is not supported", where, scheme);
+    throw user_error("{}: prepend_scheme {} is not supported", where, in_quotes(scheme));
   }
   const bool split = flag_or(json, "split", true, where);
   return [space = Pattern::literal(" ", where), mark = Pattern::literal(replacement, where), replacement, scheme,
@@ -99,7 +88,7 @@ PreTokenizer metaspace(const Json& json, const std::string& where) {
     const bool prepend = scheme == "always" || (scheme == "first" && piece.first);
     if (prepend && !text.starts_with(replacement)) text.insert(0, replacement);
     std::vector<TextRange> cuts{{0, text.size()}};
-    if (split) cuts = split_at(text.size(), mark.matches(text), SplitBehavior::kMergedWithNext);
+    if (split) cuts = split_at(text.size(), mark.matches(text), {SplitBehavior::kMergedWithNext});
     for (const TextRange cut : cuts) out.push_back({std::string(cut.of(text)), piece.first && cut.begin == 0});
   };
 }
@@ -118,13 +107,13 @@ PreTokenizer sequence(std::vector<PreTokenizer> steps) {
 
 }  // namespace
 
-std::vector<TextRange> split_at(std::size_t text_bytes, const std::vector<TextRange>& matches, SplitBehavior behavior) {
+std::vector<TextRange> split_at(std::size_t text_bytes, const std::vector<TextRange>& matches, SplitRule rule) {
   std::vector<TextRange> pieces;
   Part previous;
-  for (const Part& part : parts_of(text_bytes, matches)) {
-    if (!pieces.empty() && joins_previous(previous, part, behavior)) {
+  for (const Part& part : parts_of(text_bytes, matches, rule.invert)) {
+    if (!pieces.empty() && joins_previous(previous, part, rule.behavior)) {
       pieces.back().end = part.range.end;
-    } else if (!part.is_match || behavior != SplitBehavior::kRemoved) {
+    } else if (!part.is_match || rule.behavior != SplitBehavior::kRemoved) {
       pieces.push_back(part.range);
     }
     previous = part;
@@ -140,21 +129,21 @@ PreTokenizer pre_tokenizer_from_json(const nlohmann::json& json, const std::stri
     return byte_level(flag_or(json, "add_prefix_space", true, where), flag_or(json, "use_regex", true, where), where);
   }
   if (type == "Split") {
-    return splitter(Pattern::from_json(require_field(json, "pattern", where), where),
-                    behavior_from(require_string(json, "behavior", where), where),
-                    flag_or(json, "invert", false, where));
+    return splitter(
+        Pattern::from_json(require_field(json, "pattern", where), where),
+        {behavior_from(require_string(json, "behavior", where), where), flag_or(json, "invert", false, where)});
   }
   if (type == "Digits") {
     const bool individual = flag_or(json, "individual_digits", false, where);
     return splitter(Pattern::regex(R"(\p{N})", where),
-                    individual ? SplitBehavior::kIsolated : SplitBehavior::kContiguous);
+                    {individual ? SplitBehavior::kIsolated : SplitBehavior::kContiguous});
   }
   if (type == "Punctuation") {
     return splitter(Pattern::regex(R"([\p{P}!-\/:-@\[-`{-~])", where),
-                    behavior_from(string_or(json, "behavior", "Isolated", where), where));
+                    {behavior_from(string_or(json, "behavior", "Isolated", where), where)});
   }
-  if (type == "Whitespace") return splitter(Pattern::regex(R"(\w+|[^\w\s]+)", where), SplitBehavior::kRemoved, true);
-  if (type == "WhitespaceSplit") return splitter(Pattern::regex(R"(\s)", where), SplitBehavior::kRemoved);
+  if (type == "Whitespace") return splitter(Pattern::regex(R"(\w+|[^\w\s]+)", where), {SplitBehavior::kRemoved, true});
+  if (type == "WhitespaceSplit") return splitter(Pattern::regex(R"(\s)", where), {SplitBehavior::kRemoved});
   if (type == "Metaspace") return metaspace(json, where);
   if (type == "Sequence") {
     std::vector<PreTokenizer> steps;
@@ -163,7 +152,7 @@ PreTokenizer pre_tokenizer_from_json(const nlohmann::json& json, const std::stri
     }
     return sequence(std::move(steps));
   }
-  throw user_error("{}: type '{}' is not supported", where, type);
+  throw user_error("{}: type {} is not supported", where, in_quotes(type));
 }
 
 }  // namespace retune

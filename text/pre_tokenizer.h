@@ -20,9 +20,14 @@ using PreTokenizer = std::function<void(const PreToken& piece, std::vector<PreTo
 
 enum class SplitBehavior { kRemoved, kIsolated, kMergedWithPrevious, kMergedWithNext, kContiguous };
 
+struct SplitRule {
+  SplitBehavior behavior = SplitBehavior::kIsolated;
+  bool invert = false;  // what lies between matches is treated as a match, and a match as what lies between
+};
+
 // The pieces that a text falls into at `matches` (ordered, not overlapping): what lies between is a piece, a match is
 // dropped, a piece of its own, or part of a neighbour. None is empty.
-std::vector<TextRange> split_at(std::size_t text_bytes, const std::vector<TextRange>& matches, SplitBehavior behavior);
+std::vector<TextRange> split_at(std::size_t text_bytes, const std::vector<TextRange>& matches, SplitRule rule = {});
 
 // ByteLevel, Split, Digits, Metaspace, Whitespace, WhitespaceSplit, Punctuation, Sequence; null passes the piece on.
 // User error naming `where` and the type for any other.

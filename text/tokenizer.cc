@@ -133,7 +133,7 @@ std::optional<std::int64_t> Tokenizer::id_of(std::string_view token) const {
 
 std::int64_t Tokenizer::require_id(std::string_view token) const {
   if (const auto id = id_of(token)) return *id;
-  throw user_error("{}: there is no token '{}'", state_->name, token);
+  throw user_error("{}: there is no token {}", state_->name, in_quotes(token));
 }
 
 std::string_view Tokenizer::token(std::int64_t id) const {
