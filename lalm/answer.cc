@@ -214,12 +214,18 @@ Forced force(const Continuations& read, const std::vector<std::int64_t>& ids) {
 
 }  // namespace
 
-Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question, const std::optional<Waveform>& clip, const AnswerOptions& options) {
-  if (!clip) return make_prompt(bundle.tokenizer(), bundle.chat(), bundle.placeholder(), question, {});
-  const Tensor features = bundle.front_end().features(*clip, bundle.padding()).values;
+Feed audio_feed(const Bundle& bundle, const Waveform& clip) {
+  const Tensor features = bundle.front_end().features(clip, bundle.padding()).values;
   const Shape& shape = features.shape();
   Feed audio{features.reshaped({1, shape[0], shape[1]}), {}};
   audio.version = version_of(audio.tensor);
+  return audio;
+}
+
+Feed audio_feed(const Bundle& bundle, const std::filesystem::path& clip) { return audio_feed(bundle, load_waveform(clip)); }
+
+Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question, const Feed& audio, const AnswerOptions& options) {
+  if (!audio.tensor.defined()) return make_prompt(bundle.tokenizer(), bundle.chat(), bundle.placeholder(), question, {});
   Request request;
   request.cache = Request::Cache::kUse;
   request.keep_outputs = true;
@@ -228,8 +234,12 @@ Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& que
   request.outputs = {"audio_features"};
   const std::int64_t rows = session.run(bundle.graph(), bundle.parameters(), request)["audio_features"].tensor.shape()[0];
   Prompt prompt = make_prompt(bundle.tokenizer(), bundle.chat(), bundle.placeholder(), question, {rows});
-  prompt.audio = std::move(audio);
+  prompt.audio = audio;
   return prompt;
+}
+
+Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question, const std::optional<Waveform>& clip, const AnswerOptions& options) {
+  return prompt_for(session, bundle, question, clip ? audio_feed(bundle, *clip) : Feed{}, options);
 }
 
 SuffixRequest suffix_request(Session& session, const Bundle& bundle, const Prompt& prompt, const std::vector<std::int64_t>& continuation, std::int64_t cut,

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -47,6 +48,11 @@ struct AnswerOptions {
 // placeholders the clip gets.
 Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question, const std::optional<Waveform>& clip,
                   const AnswerOptions& options = {});
+
+// A clip as the bundle's encoder reads it: f32 [1, mels, F]. Asking several questions on one clip, compute it once.
+Feed audio_feed(const Bundle& bundle, const Waveform& clip);
+Feed audio_feed(const Bundle& bundle, const std::filesystem::path& clip);  // load_waveform, then the same
+Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question, const Feed& audio, const AnswerOptions& options = {});
 
 Answer answer(Session& session, const Bundle& bundle, const Prompt& prompt, const AnswerOptions& options);
 

@@ -1,0 +1,90 @@
+#include "eval/ask.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "eval/judge.h"
+#include "tensor/error.h"
+
+namespace retune {
+
+namespace {
+
+struct HeardClip {
+  Feed audio;
+  std::string hash;
+};
+
+Asked ask_one(Session& session, const Bundle& bundle, const Probe& probe, const HeardClip& clip, const AskSettings& settings) {
+  AnswerOptions options;
+  options.max_new_tokens = settings.max_new_tokens;
+  options.options = probe.options;
+  if (!probe.answer.empty()) options.expected = probe.answer;
+  options.varying = settings.varying;
+  const Prompt prompt = prompt_for(session, bundle, probe.question, clip.audio, options);
+  const Answer given = answer(session, bundle, prompt, options);
+  Asked result;
+  result.answer.ids = given.ids;
+  result.answer.text = given.text;
+  result.answer.hit_length_limit = given.hit_length_limit;
+  for (const OptionLikelihood& option : given.options)
+    result.answer.option_scores.push_back({option.text, option.logprob_sum, static_cast<int>(option.tokens), static_cast<int>(option.bytes)});
+  result.answer.teacher_forced_hits = static_cast<int>(given.forced_hits);
+  result.answer.teacher_forced_tokens = static_cast<int>(given.forced_tokens);
+  result.first_token_logprobs = given.first_token_logprobs;
+  result.clip_hash = clip.hash;
+  return result;
+}
+
+double divergence(const std::vector<float>& before, const std::vector<float>& after) {
+  double sum = 0;
+  for (std::size_t v = 0; v < before.size(); ++v) {
+    const double p = before[v];
+    if (std::exp(p) > 0) sum += std::exp(p) * (p - static_cast<double>(after[v]));
+  }
+  return std::max(sum, 0.0);  // rounding of f32 can leave -1e-9
+}
+
+}  // namespace
+
+std::vector<Asked> ask(Session& session, const Bundle& bundle, std::span<const Probe> probes, const AskSettings& settings,
+                       const std::function<void(std::size_t done)>& asked) {
+  std::map<std::string, HeardClip> heard;
+  const HeardClip silence;
+  std::vector<Asked> results;
+  for (const Probe& probe : probes) {
+    try {
+      const HeardClip* clip = &silence;
+      if (probe.clip) {
+        const std::string path = probe.clip->locate().string();
+        auto found = heard.find(path);
+        if (found == heard.end()) found = heard.emplace(path, HeardClip{audio_feed(bundle, std::filesystem::path(path)), probe.clip->hash().hex()}).first;
+        clip = &found->second;
+      }
+      results.push_back(ask_one(session, bundle, probe, *clip, settings));
+    } catch (const Error& error) {
+      throw Error(error.code(), fmt::format("probe '{}': {}", probe.id, error.what()));
+    }
+    if (asked) asked(results.size());
+  }
+  return results;
+}
+
+AnswerRecord pair_up(const Probe& probe, const EditRequest* request, const Asked* before, const Asked* after, const AskSettings& settings) {
+  AnswerRecord record = describe(probe, request);
+  if (before) record.before = before->answer;
+  if (after) record.after = after->answer;
+  record.clip_hash = before ? before->clip_hash : after->clip_hash;
+  record.decoding_hash = decoding_hash(settings);
+  if (before && after && before->first_token_logprobs.size() == after->first_token_logprobs.size())
+    record.first_token_kl = divergence(before->first_token_logprobs, after->first_token_logprobs);
+  record.verdicts = all_verdicts(record);
+  return record;
+}
+
+std::string decoding_hash(const AskSettings& settings) {
+  return ContentHash::of(fmt::format("greedy; max_new_tokens {}; options without end of turn", settings.max_new_tokens)).hex();
+}
+
+}  // namespace retune
