@@ -1,0 +1,47 @@
+// The units of a study. Cells share nothing but the base model: they can be done in any order, in any process, and done
+// again with the same bytes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "eval/answer_record.h"
+#include "facts/fact_set.h"
+#include "recipes/recipe.h"
+#include "tensor/content_hash.h"
+
+namespace retune {
+
+// One edit (single), all edits (batch), or one sequence (sequential): facts [begin, end) of the set.
+struct Cell {
+  std::int64_t number = 0;  // from 1
+  std::size_t begin = 0;
+  std::size_t end = 0;
+};
+
+// In order of their numbers.
+std::vector<Cell> cells_of(const FactSet& facts, StudyMode mode);
+
+// Where a cell's patch lies in the study's folder: edits/0001/patch.h5 (single), sequences/0001/patch.h5 (several
+// sequences), patch.h5 (one cell, not single).
+std::filesystem::path patch_path(const Cell& cell, StudyMode mode, std::size_t cells);
+
+// What a cell brought, apart from its patch.
+struct CellResult {
+  std::int64_t cell = 0;
+  ContentHash patch;  // its id
+  std::vector<AnswerRecord> answers;
+  // Numbers of each edit, in order: the patch's notes, and "rounding_share": the largest share of a delta that the
+  // stored type loses (ModelView::rounding_share).
+  std::vector<std::map<std::string, std::vector<double>>> notes;
+};
+
+// As one line of JSON, and back (user error naming `place`).
+std::string cell_text(const CellResult& result);
+CellResult parse_cell(const std::string& text, const std::string& place);
+
+}  // namespace retune

@@ -1,0 +1,44 @@
+// Makes a model from a training recipe: its data where they are missing, then the training.
+//
+//   TrainRun run{.recipe = TrainRecipe::load("recipes/demo-lalm.json"), .data = "data", .work = "work", .out =
+//   "bundle"}; run_train(run, session);
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include "graph/session.h"
+#include "recipes/progress.h"
+#include "recipes/train_recipe.h"
+#include "tensor/staged_output.h"
+
+namespace retune {
+
+struct TrainRun {
+  TrainRecipe recipe;
+  // A folder as synthesise() makes it (training/synth.h); the model learns from its train/. If it is missing and the
+  // recipe says "synth", it is made.
+  std::filesystem::path data;
+  // Checkpoint and loss curve. The same command goes on from there.
+  std::filesystem::path work;
+  std::filesystem::path out;  // the bundle
+  Existing existing = Existing::kRefuse;
+  int threads = 0;  // of the synthesis; 0: one per processor
+  Watch watch = {};
+};
+
+// User errors: no data, data that were made with other options than the recipe's, an output folder that may not be
+// used, those of train_lalm. Interrupted: the watch's flag, after a checkpoint.
+void run_train(const TrainRun& run, Session& session);
+
+struct TrainPlan {
+  bool makes_data = false;
+  std::int64_t clips = 0;         // of the training split; 0 if the data are there (they are not read)
+  std::int64_t steps = 0;         // of all stages
+  std::int64_t parameters = 0;    // of the model, but for the token table, which depends on the data: at most
+  std::int64_t memory_bytes = 0;  // at most
+  std::int64_t disk_bytes = 0;    // data, checkpoint and bundle
+};
+TrainPlan plan_train(const TrainRun& run);
+
+}  // namespace retune
