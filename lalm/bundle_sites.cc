@@ -1,0 +1,83 @@
+#include <algorithm>
+#include <numeric>
+
+#include "lalm/bundle.h"
+#include "lalm/graph_structure.h"
+#include "tensor/error.h"
+
+namespace retune {
+
+namespace {
+
+std::size_t distance(const std::string& a, const std::string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0]++;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      diagonal = above;
+    }
+  }
+  return row.back();
+}
+
+std::string nearest_sites(const SiteMap& map, const std::string& name) {
+  std::vector<std::pair<std::size_t, std::string>> ranked;
+  for (const Site& site : map.sites) ranked.emplace_back(distance(name, site.name), site.name);
+  std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::string text;
+  for (std::size_t i = 0; i < std::min<std::size_t>(3, ranked.size()); ++i) text += (i ? ", '" : "'") + ranked[i].second + "'";
+  return text.empty() ? "none" : text;
+}
+
+DeltaTarget whole(const Value& value, bool transposed) {
+  return {.file = value.file, .initializer = value.initializer, .transposed = transposed, .slice = {}, .stored = value.dtype, .sha256 = {}};
+}
+
+// node:NAME, the linear layer whose product is that node.
+Site node_site(const Graph& graph, const std::string& name) {
+  const std::string wanted = name.substr(5);
+  const GraphStructure structure(graph);
+  for (const LinearLayer& layer : structure.linears()) {
+    if (graph.nodes()[static_cast<std::size_t>(layer.node)].name != wanted) continue;
+    const Value& weight = graph.value(layer.weight);
+    return {.name = name, .kind = Site::Kind::kLinear, .key = graph.value(layer.input).name, .value = graph.value(layer.output).name, .in = layer.in,
+            .out = layer.out, .weight = weight.name, .delta_shape = {layer.out, layer.in}, .targets = {whole(weight, layer.weight_is_transposed)}, .bias = {}};
+  }
+  throw user_error("no linear layer is node '{}'; retune inspect lists the sites", wanted);
+}
+
+// init:NAME, or init:PREFIX/NAME where several files have it.
+Site initializer_site(const Graph& graph, const std::string& name) {
+  const std::string wanted = name.substr(5);
+  std::vector<const Value*> found;
+  for (const Value& value : graph.values())
+    if (value.kind == ValueKind::kParameter && (value.initializer == wanted || value.name == wanted)) found.push_back(&value);
+  if (found.empty()) throw user_error("no float initializer is named '{}'; retune inspect lists them", wanted);
+  if (found.size() > 1) throw user_error("{} initializers are named '{}': write init:{} or init:{}", found.size(), wanted, found[0]->name, found[1]->name);
+  return {.name = name, .kind = Site::Kind::kParameter, .key = {}, .value = {}, .in = 0, .out = 0, .weight = found[0]->name, .delta_shape = *found[0]->shape,
+          .targets = {whole(*found[0], false)}, .bias = {}};
+}
+
+}  // namespace
+
+Site Bundle::site(const std::string& name) const {
+  for (const Site& site : sites().sites)
+    if (site.name == name) return site;
+  if (name.starts_with("node:")) return node_site(*graph(), name);
+  if (name.starts_with("init:")) return initializer_site(*graph(), name);
+  throw user_error("{} has no site '{}'; the nearest are {}", folder().string(), name, nearest_sites(sites(), name));
+}
+
+std::vector<Site> Bundle::sites_in(const std::string& part) const {
+  if (part.starts_with("node:") || part.starts_with("init:")) return {site(part)};
+  std::vector<Site> found;
+  for (const Site& site : sites().sites)
+    if (site.kind != Site::Kind::kResidual && (site.name == part || site.name.starts_with(part + "."))) found.push_back(site);
+  if (found.empty()) throw user_error("{} has no part '{}' with weights; the nearest sites are {}", folder().string(), part, nearest_sites(sites(), part));
+  return found;
+}
+
+}  // namespace retune

@@ -1,0 +1,134 @@
+#include "lalm/check.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "lalm/answer.h"
+#include "tensor/error.h"
+
+namespace retune {
+
+namespace {
+
+constexpr double kTolerance = 1e-3;
+constexpr const char* kQuestion = "Which animal is it?\n\nOptions:\ndog\ncat";
+
+// Two seconds of a rising tone: any sound will do, as long as it is not silence.
+Waveform test_tone(int rate_hz) {
+  Waveform tone;
+  tone.rate_hz = rate_hz;
+  const int samples = 2 * rate_hz;
+  for (int i = 0; i < samples; ++i) {
+    const double t = static_cast<double>(i) / rate_hz;
+    tone.samples.push_back(static_cast<float>(0.3 * std::sin(2.0 * std::numbers::pi * (300.0 + 200.0 * t) * t)));
+  }
+  return tone;
+}
+
+// Largest difference, relative to the range of `a`.
+double difference(const Tensor& a, const Tensor& b) {
+  const Tensor x = a.cast(DType::kF32);
+  const Tensor y = b.cast(DType::kF32);
+  if (x.numel() != y.numel() || x.numel() == 0) return INFINITY;
+  const auto [low, high] = std::minmax_element(x.data<float>(), x.data<float>() + x.numel());
+  double largest = 0;
+  for (std::int64_t i = 0; i < x.numel(); ++i) {
+    const double gap = std::abs(static_cast<double>(x.data<float>()[i]) - static_cast<double>(y.data<float>()[i]));
+    largest = std::isnan(gap) ? INFINITY : std::max(largest, gap);
+  }
+  return largest / std::max(static_cast<double>(*high) - static_cast<double>(*low), 1e-30);
+}
+
+CheckResult agreement(const std::string& name, double gap, const std::string& advice) {
+  const bool passed = gap <= kTolerance;
+  return {name, passed, passed ? fmt::format("agree to {:.2g} of the range", gap) : fmt::format("differ by {:.2g} of the range (at most {:g}); {}", gap, kTolerance, advice)};
+}
+
+Tensor whole_logits(Session& session, const Bundle& bundle, const Prompt& prompt) {
+  SuffixRequest request = suffix_request(session, bundle, prompt, {}, 0);
+  request.request.outputs = {"logits"};
+  return session.run(request.graph, bundle.parameters(), request.request)["logits"].tensor;
+}
+
+Tensor doubled(const Tensor& tensor) {
+  std::vector<std::int64_t> extents = tensor.shape().extents();
+  extents[0] *= 2;
+  Tensor result = Tensor::empty(tensor.dtype(), Shape(extents));
+  std::copy_n(tensor.raw(), tensor.bytes(), result.mutable_raw());
+  std::copy_n(tensor.raw(), tensor.bytes(), result.mutable_raw() + tensor.bytes());
+  return result;
+}
+
+CheckResult check_batch(Session& session, const Bundle& bundle, const Prompt& prompt) {
+  SuffixRequest request = suffix_request(session, bundle, prompt, {}, 0);
+  request.request.outputs = {"logits"};
+  const Tensor one = session.run(request.graph, bundle.parameters(), request.request)["logits"].tensor;
+  for (auto& [name, feed] : request.request.inputs)
+    if (feed.tensor.shape().rank() >= 2) feed = {doubled(feed.tensor), {}};
+  const Tensor two = session.run(request.graph, bundle.parameters(), request.request)["logits"].tensor;
+  return agreement("two batch sizes", difference(one, two.rows(1, 1)), "the graph has a batch size baked in; export it with dynamic axes");
+}
+
+CheckResult check_site(Session& session, const Bundle& bundle, const Prompt& prompt) {
+  const auto& sites = bundle.sites().sites;
+  const auto site = std::find_if(sites.begin(), sites.end(), [](const Site& s) { return s.kind == Site::Kind::kLinear && s.name.ends_with(".mlp.down"); });
+  if (site == sites.end()) return {"edit sites", false, "no decoder block with an MLP was recognised; only node: and init: sites can be edited"};
+  SuffixRequest request = suffix_request(session, bundle, prompt, {}, 0);
+  request.request.outputs = {site->key, site->value};
+  const Results captured = session.run(request.graph, bundle.parameters(), request.request);
+  const Tensor key = captured[site->key].tensor.cast(DType::kF32);
+  const Tensor weight = bundle.view().master(site->weight);
+  const std::int64_t row = key.numel() / site->in - 1;
+  Tensor product = Tensor::zeros(DType::kF32, {site->out});
+  const bool transposed = site->targets[0].transposed;
+  for (std::int64_t o = 0; o < site->out; ++o) {
+    double sum = site->bias ? static_cast<double>(bundle.view().master(*site->bias).data<float>()[o]) : 0.0;
+    for (std::int64_t i = 0; i < site->in; ++i)
+      sum += static_cast<double>(weight.data<float>()[transposed ? i * site->out + o : o * site->in + i]) * static_cast<double>(key.data<float>()[row * site->in + i]);
+    product.mutable_data<float>()[o] = static_cast<float>(sum);
+  }
+  const Tensor value = captured[site->value].tensor.cast(DType::kF32);
+  const Tensor last = value.reshaped({value.numel() / site->out, site->out}).rows(row, 1);
+  return agreement("a captured site", difference(last, product), fmt::format("the weight of {} is not read in the right orientation", site->name));
+}
+
+}  // namespace
+
+std::vector<CheckResult> check_bundle(Session& session, const Bundle& bundle) {
+  std::vector<CheckResult> results;
+  const std::optional<Waveform> tone = test_tone(bundle.front_end().options().rate_hz);
+  const Prompt prompt = prompt_for(session, bundle, kQuestion, tone);
+  results.push_back({"placeholders", static_cast<std::int64_t>(prompt.audio_rows.size()) > 0, fmt::format("{} encoder rows for 2 s of sound", prompt.audio_rows.size())});
+
+  const Tensor whole = whole_logits(session, bundle, prompt);
+  const Tensor flat = whole.reshaped({whole.shape()[1], whole.shape()[2]});
+  const Tensor wide = whole.cast(DType::kF32);
+  const bool finite = std::all_of(wide.data<float>(), wide.data<float>() + wide.numel(), [](float x) { return std::isfinite(x); });
+  results.push_back({"finite logits", finite, finite ? "all finite" : "NaN or infinity: the weights are damaged, or f16 overflows"});
+  const std::int64_t vocabulary = whole.shape()[2];
+  results.push_back({"vocabulary", vocabulary >= bundle.tokenizer().vocabulary_size(),
+                     fmt::format("{} logits for {} tokens", vocabulary, bundle.tokenizer().vocabulary_size())});
+  if (!finite) return results;
+
+  const std::vector<std::int64_t> more = bundle.tokenizer().encode("dog dog dog");
+  const Tensor longer = logits_of(session, bundle, prompt, more, prompt.length() - 1);
+  results.push_back(agreement("two lengths", difference(flat.rows(prompt.length() - 1, 1), longer.rows(0, 1)), "the graph has a length baked in, or its mask is not causal"));
+  if (bundle.decoder().caches.empty()) {
+    results.push_back({"prefix and suffix", true, "no cache: every evaluation is whole"});
+  } else {
+    const Tensor parts = logits_of(session, bundle, prompt, {}, prompt.prefix_length());
+    results.push_back(agreement("prefix and suffix", difference(flat.rows(prompt.prefix_length(), prompt.length() - prompt.prefix_length()), parts),
+                                "the cache inputs do not continue a prompt; position_ids or the mask are read differently"));
+  }
+  results.push_back(check_batch(session, bundle, prompt));
+  results.push_back(check_site(session, bundle, prompt));
+  return results;
+}
+
+void require_checks(const std::vector<CheckResult>& results) {
+  for (const CheckResult& result : results)
+    if (!result.passed) throw proof_error("this model is not read rightly: {}: {}; see retune inspect --check", result.name, result.detail);
+}
+
+}  // namespace retune
