@@ -4,17 +4,41 @@
 
 namespace retune {
 
+namespace {
+
+// Rows of the logits, [rows, V]. Only the rows that count reach the softmax; full logits at a vocabulary of 150,000
+// exhaust memory.
+ValueId logits_at(GraphBuilder& builder, ValueId logits, ValueId rows) {
+  const ValueId vocabulary = builder.op(
+      "Slice", {builder.op("Shape", {logits}), builder.ints({-1}), builder.ints({INT64_MAX}), builder.ints({0})});
+  const ValueId flat = builder.op("Concat", {builder.ints({-1}), vocabulary}, {{"axis", std::int64_t{0}}});
+  return builder.op("Gather", {builder.op("Reshape", {logits, flat}), rows});
+}
+
+}  // namespace
+
 void append_answer_loss(Graph& graph, const std::string& loss) {
   GraphBuilder builder(graph);
   const ValueId logits = graph.require("logits");
   const ValueId rows = graph.add_input("label_rows", DType::kI64, {{-1, "labels"}});
   const ValueId labels = graph.add_input("labels", DType::kI64, {{-1, "labels"}});
   const ValueId weights = graph.add_input("label_weights", DType::kF32, {{-1, "labels"}});
-  const ValueId vocabulary = builder.op("Slice", {builder.op("Shape", {logits}), builder.ints({-1}), builder.ints({INT64_MAX}), builder.ints({0})});
-  const ValueId target = builder.op("Concat", {builder.ints({-1}), vocabulary}, {{"axis", std::int64_t{0}}});
-  // Only the rows that count reach the softmax; full logits at a vocabulary of 150,000 exhaust memory.
-  const ValueId counted = builder.op("Gather", {builder.op("Reshape", {logits, target}), rows});
-  builder.ops("retune", "CrossEntropy", {counted, labels, weights}, {}, {loss, "nll"});
+  builder.ops("retune", "CrossEntropy", {logits_at(builder, logits, rows), labels, weights}, {}, {loss, "nll"});
+}
+
+void append_divergence_loss(Graph& graph, const std::string& divergence) {
+  GraphBuilder builder(graph);
+  const ValueId logits = graph.require("logits");
+  const ValueId rows = graph.add_input("divergence_rows", DType::kI64, {{-1, "compared"}});
+  const ValueId reference =
+      graph.add_input("divergence_reference", DType::kF32, {{-1, "compared"}, {-1, "vocabulary"}});
+  const ValueId wide =
+      builder.op("Cast", {logits_at(builder, logits, rows)}, {{"to", static_cast<std::int64_t>(DType::kF32)}});
+  const ValueId log_p = builder.op("LogSoftmax", {wide}, {{"axis", std::int64_t{-1}}});
+  const ValueId terms = builder.mul(builder.op("Exp", {log_p}), builder.sub(log_p, reference));
+  const ValueId per_row = builder.op("ReduceSum", {terms, builder.ints({1})}, {{"keepdims", std::int64_t{0}}});
+  builder.op("ReduceMean", {per_row}, {{"axes", std::vector<std::int64_t>{0}}, {"keepdims", std::int64_t{0}}},
+             divergence);
 }
 
 }  // namespace retune

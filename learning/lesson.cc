@@ -1,0 +1,53 @@
+#include "learning/lesson.h"
+
+#include "learning/answer_loss.h"
+#include "tensor/error.h"
+
+namespace retune {
+
+namespace {
+
+std::shared_ptr<const Graph> with_losses(const Graph& linked) {
+  Graph graph = linked;
+  append_answer_loss(graph, kLessonLoss);
+  append_divergence_loss(graph, kDivergence);
+  return std::make_shared<const Graph>(std::move(graph));
+}
+
+}  // namespace
+
+LossGraphs loss_graphs(const Bundle& bundle) {
+  return {with_losses(*bundle.graph()), with_losses(*bundle.text_graph())};
+}
+
+const std::shared_ptr<const Graph>& LossGraphs::for_request(const Bundle& bundle, const SuffixRequest& suffix) const {
+  return suffix.graph == bundle.graph() ? sound : text;
+}
+
+std::vector<std::int64_t> target_ids(const Bundle& bundle, const std::string& answer) {
+  std::vector<std::int64_t> ids = bundle.tokenizer().encode(answer);
+  if (ids.empty()) throw user_error("the answer '{}' has no tokens", answer);
+  const auto& end = bundle.chat().end_of_turn();
+  ids.push_back(end.empty() ? bundle.end_ids().at(0) : bundle.tokenizer().require_id(end[0]));
+  return ids;
+}
+
+SuffixRequest lesson_request(Session& session, const Bundle& bundle, const LossGraphs& losses, const Lesson& lesson,
+                             std::int64_t cut, const std::vector<std::string>& varying) {
+  if (lesson.target.empty()) throw user_error("a target needs at least one token");
+  const bool forced = lesson.objective == Objective::kTargetNew;
+  const std::vector<std::int64_t> continuation(lesson.target.begin(),
+                                               forced ? lesson.target.end() - 1 : lesson.target.begin());
+  SuffixRequest suffix = suffix_request(session, bundle, lesson.prompt, continuation, cut, varying);
+  const auto tokens = static_cast<std::int64_t>(lesson.target.size());
+  std::vector<std::int64_t> rows;
+  for (std::int64_t t = 0; t < tokens; ++t) rows.push_back(lesson.prompt.length() - 1 - suffix.cut + (forced ? t : 0));
+  const auto weight = static_cast<float>(lesson.weight / static_cast<double>(tokens));
+  suffix.request.inputs["label_rows"] = {Tensor::vector<std::int64_t>(rows), {}};
+  suffix.request.inputs["labels"] = {Tensor::vector<std::int64_t>(lesson.target), {}};
+  suffix.request.inputs["label_weights"] = {Tensor::vector<float>(std::vector<float>(rows.size(), weight)), {}};
+  suffix.graph = losses.for_request(bundle, suffix);
+  return suffix;
+}
+
+}  // namespace retune

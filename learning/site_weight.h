@@ -1,0 +1,32 @@
+// The weight of a site in site coordinates, W in R^{out x in} of y = W x, whatever way round and in how many places the
+// model stores it (methods.md 1.1). Methods compute in these coordinates; only this file knows about orientation,
+// slices and duplicates.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "adapters/model_view.h"
+#include "adapters/tensor_delta.h"
+#include "lalm/site.h"
+#include "tensor/tensor.h"
+
+namespace retune {
+
+// Linked names of the parameters that hold a target, in order; user error if the model has none.
+std::vector<std::string> parameters_of(const ModelView& view, const DeltaTarget& target);
+
+// The site's targets, each with the hash of the base payload, as a Patch needs them. User error for a site without a
+// weight (the residual stream).
+std::vector<DeltaTarget> hashed_targets(const ModelView& view, const Site& site);
+
+// f32 [site.delta_shape]: the part of `stored` (f32, the stored tensor's shape) that the target means, in site
+// coordinates.
+Tensor site_part(const Tensor& stored, const Shape& delta_shape, const DeltaTarget& target);
+// The inverse: writes `part` into `stored`, which must not have been shared yet; elements outside the slice stay.
+void write_site_part(Tensor& stored, const Tensor& part, const DeltaTarget& target);
+
+// f32 [site.delta_shape]: the master copy that an edit of the view starts from, of the site's first target.
+Tensor site_master(const ModelView& view, const Site& site);
+
+}  // namespace retune
