@@ -64,8 +64,15 @@ CheckResult check_batch(Session& session, const Bundle& bundle, const Prompt& pr
   SuffixRequest request = suffix_request(session, bundle, prompt, {}, 0);
   request.request.outputs = {"logits"};
   const Tensor one = session.run(request.graph, bundle.parameters(), request.request)["logits"].tensor;
-  for (auto& [name, feed] : request.request.inputs)
-    if (feed.tensor.shape().rank() >= 2) feed = {doubled(feed.tensor), {}};
+  const std::int64_t positions = request.request.inputs["input_ids"].tensor.numel();
+  for (auto& [name, feed] : request.request.inputs) {
+    if (feed.tensor.shape().rank() < 2) continue;
+    Tensor twice = doubled(feed.tensor);
+    // Rows count through the flattened batch: the second prompt's slots lie one prompt further on.
+    if (name == "audio_rows")
+      for (std::int64_t i = feed.tensor.numel(); i < twice.numel(); ++i) twice.mutable_data<std::int64_t>()[i] += positions;
+    feed = {std::move(twice), {}};
+  }
   const Tensor two = session.run(request.graph, bundle.parameters(), request.request)["logits"].tensor;
   return agreement("two batch sizes", difference(one, two.rows(1, 1)), "the graph has a batch size baked in; export it with dynamic axes");
 }
