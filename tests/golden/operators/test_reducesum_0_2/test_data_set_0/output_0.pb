@@ -1,0 +1,1 @@
+ByJÐû|AYb‹A¢EjAM1tA
