@@ -3,7 +3,7 @@
 #include <mutex>
 
 #include "tensor/error.h"
-#include "weights/onnx_wire.h"
+#include "weights/tensor_payload.h"
 
 namespace retune {
 
@@ -31,10 +31,12 @@ ContentHash TensorStore::hash(const std::string& name) const {
 }
 
 TensorStore TensorStore::with(const std::string& name, Tensor value) const {
-  const Tensor stored = model_.tensor(tensor_meant(model_, name));
-  if (value.dtype() != stored.dtype() || value.shape() != stored.shape())
-    throw user_error("tensor '{}' in {} is {}, cannot be replaced by {}", printable(name), model_.path().string(),
-                     stored.text(), value.text());
+  const onnx::TensorProto& stored = tensor_meant(model_, name);
+  const Shape shape(std::vector<std::int64_t>(stored.dims().begin(), stored.dims().end()));
+  const StoredType type = stored_type(stored.data_type());
+  if (value.dtype() != type.dtype || value.shape() != shape)
+    throw user_error("tensor '{}' in {} is {} {}, cannot be replaced by {}", printable(name), model_.path().string(),
+                     type.name, shape.text(), value.text());
   TensorStore result = *this;
   result.edits_[name] = std::make_shared<const Edit>(std::move(value));
   return result;
@@ -48,6 +50,7 @@ TensorEdits TensorStore::edits() const {
 
 const onnx::TensorProto& tensor_meant(const OnnxModel& model, const std::string& name) {
   const std::vector<const onnx::TensorProto*>& same_name = model.tensors_named(name);
+  if (same_name.size() == 1) return *same_name.front();
   const Tensor first = model.tensor(*same_name.front());
   for (std::size_t i = 1; i < same_name.size(); ++i)
     if (!identical(first, model.tensor(*same_name[i])))

@@ -36,7 +36,10 @@ TEST_F(TensorStoreTest, AnEditMakesAnotherStoreAndLeavesTheFirst) {
 
 TEST_F(TensorStoreTest, RefusesAnotherTypeOrShapeOrName) {
   const TensorStore base = store(small_model());
-  EXPECT_THAT(error_of([&] { base.with("w", Tensor::of<float>({4}, {1, 2, 3, 4})); }), HasSubstr("f32 [3]"));
+  EXPECT_THAT(error_of([&] {
+                base.with("w", Tensor::of<float>({4}, {1, 2, 3, 4}));
+              }),
+              HasSubstr("is float [3], cannot be replaced by f32 [4]"));
   EXPECT_THAT(error_of([&] { base.with("w", Tensor::of<double>({3}, {1, 2, 3})); }), HasSubstr("f64 [3]"));
   EXPECT_THAT(error_of([&] { base.get("nobody"); }), HasSubstr("nobody"));
   EXPECT_FALSE(base.contains("nobody"));

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 """Writes the ONNX files of this folder and expected.txt, what Retune must read from them.
 
-Made with Debian 12's python3-onnx 1.12.0, python3-numpy 1.24.2 and python3-protobuf 3.21.12. Run in this folder: ./make.py
+Made with Debian 12's python3-onnx 1.12.0, python3-numpy 1.24.2 and python3-protobuf 3.21.12. It writes into its own folder.
 expected.txt has a line for each tensor: file, tensor, type, dims separated by x (- for a scalar), bytes in hexadecimal.
 """
 
 import hashlib
+import os
 
 import numpy as np
 import onnx
@@ -161,6 +162,7 @@ def write_newer():
     expect("newer.onnx", "cond", "bool", b"\x01", [])
 
 
+os.chdir(os.path.dirname(os.path.abspath(__file__)))
 write_typed()
 write_external()
 write_newer()
