@@ -25,6 +25,9 @@ struct Form {
 // not one of the choices. `place` names the file, and the path within it ("my.json: decoding").
 Settings resolve(const Form& form, const std::string& place, const Settings& given);
 
+// Only that every key of `given` is one of the form's; an unknown key is an error as above.
+void check_keys(const Form& form, const std::string& place, const Settings& given);
+
 // JSON Schema (draft 2020-12) of the object: types, ranges, choices, defaults, meanings; no other keys are allowed.
 Settings json_schema(const Form& form);
 

@@ -24,6 +24,8 @@ class Journal {
   // Begins the file, or goes on with it. User errors: it belongs to another study, a line that is not the last is
   // damaged, it is no journal, another process works with it. Failures: disk.
   static Journal open(const std::filesystem::path& path, const ContentHash& study);
+  // Whether the file begins as a journal of this study does.
+  static bool is_of(const std::filesystem::path& path, const ContentHash& study);
   ~Journal();
   Journal(Journal&&) noexcept;
   Journal& operator=(Journal&&) = delete;

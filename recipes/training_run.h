@@ -35,8 +35,8 @@ struct TrainPlan {
   bool makes_data = false;
   std::int64_t clips = 0;         // of the training split; 0 if the data are there (they are not read)
   std::int64_t steps = 0;         // of all stages
-  std::int64_t parameters = 0;    // of the model, but for the token table, which depends on the data: at most
-  std::int64_t memory_bytes = 0;  // at most
+  std::int64_t parameters = 0;    // of the model with a vocabulary of the size asked for
+  std::int64_t memory_bytes = 0;  // weights, gradients, moments, heard clips; a step's activations come on top
   std::int64_t disk_bytes = 0;    // data, checkpoint and bundle
 };
 TrainPlan plan_train(const TrainRun& run);

@@ -1,0 +1,99 @@
+#include "recipes/export.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+
+#include "facts/json_text.h"
+#include "recipes/study_folder.h"
+#include "tensor/error.h"
+
+namespace retune {
+
+namespace {
+
+constexpr std::size_t kProofQuestions = 4;
+constexpr std::size_t kProofAnswers = 32;
+
+// By probe, what the finished model answered.
+std::map<std::string, const AnswerRecord*> last_answers(const std::vector<AnswerRecord>& measured) {
+  int applied = 0;
+  for (const AnswerRecord& record : measured)
+    if (record.step) applied = std::max(applied, record.step->edits_applied);
+  std::map<std::string, const AnswerRecord*> answers;
+  for (const AnswerRecord& record : measured)
+    if (!record.step || record.step->edits_applied == applied) answers[record.probe_id] = &record;
+  return answers;
+}
+
+std::vector<std::string> proof_questions(const std::vector<Probe>& probes) {
+  std::vector<std::string> questions;
+  for (const Probe& probe : probes)
+    if (questions.size() < kProofQuestions &&
+        std::find(questions.begin(), questions.end(), probe.question) == questions.end())
+      questions.push_back(probe.question);
+  return questions;
+}
+
+std::int64_t prove_answers(const ExportRequest& request, const std::filesystem::path& folder, int threads,
+                           const Watch& watch) {
+  const auto measured = last_answers(request.measured);
+  std::vector<Probe> probes;
+  for (const Probe& probe : request.probes)
+    if (probes.size() < kProofAnswers && measured.contains(probe.id)) probes.push_back(probe);
+  Session afresh({.threads = threads});
+  const auto total = static_cast<std::int64_t>(probes.size());
+  const std::vector<Asked> answers = ask(afresh, Bundle::open(folder), probes, request.decoding, [&](std::size_t done) {
+    watch.report({"export", static_cast<std::int64_t>(done), total});
+  });
+  for (std::size_t i = 0; i < probes.size(); ++i) {
+    const ProbeAnswer& before = *measured.at(probes[i].id)->after;
+    const ProbeAnswer& now = answers[i].answer;
+    if (now.ids != before.ids || now.option_scores != before.option_scores)
+      throw proof_error(
+          "the exported bundle answers probe '{}' with '{}', the measured model with '{}'; it was removed",
+          probes[i].id, now.text, before.text);
+  }
+  return total;
+}
+
+Settings proof_json(const ExportedModel& exported) {
+  Settings files = Settings::array();
+  for (const ExportProof& proof : exported.proof.files) {
+    Settings names = Settings::array();
+    for (const auto& path : proof.files) names.push_back(path.filename().string());
+    Settings edited = Settings::array();
+    for (const ExportProof::EditedTensor& tensor : proof.edited)
+      edited.push_back({{"name", tensor.name}, {"before", tensor.before.hex()}, {"after", tensor.after.hex()}});
+    files.push_back({{"files", std::move(names)},
+                     {"mode", proof.mode == ProofMode::kFull ? "full" : "ranges"},
+                     {"edited", std::move(edited)},
+                     {"tensors_edited", proof.tensors_edited},
+                     {"tensors_untouched", proof.tensors_untouched},
+                     {"bytes_compared", proof.bytes_compared}});
+  }
+  return {{"schema", 1},
+          {"files", std::move(files)},
+          {"logit_difference", exported.proof.logit_difference},
+          {"answers_proven", exported.answers_proven}};
+}
+
+}  // namespace
+
+ExportedModel export_model(const ExportRequest& request, Session& session, const Watch& watch) {
+  const auto patch = std::make_shared<const Patch>(Patch::load(request.patch));
+  ExportedModel exported;
+  exported.folder = request.out / kBundleFolder;
+  exported.proof =
+      save(request.base.with(patch), exported.folder, Existing::kReplace, session, proof_questions(request.probes));
+  try {
+    exported.answers_proven = prove_answers(request, exported.folder, session.pool().threads(), watch);
+  } catch (...) {
+    std::filesystem::remove_all(exported.folder);  // not proven
+    throw;
+  }
+  write_text(request.out / kProofFile, json_bytes(proof_json(exported), 2) + "\n");
+  return exported;
+}
+
+}  // namespace retune

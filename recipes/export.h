@@ -1,0 +1,34 @@
+// Writes an edited model and proves that it is the one that was measured.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <vector>
+
+#include "eval/ask.h"
+#include "lalm/bundle.h"
+#include "recipes/progress.h"
+
+namespace retune {
+
+struct ExportRequest {
+  Bundle base;
+  std::filesystem::path patch;         // the file
+  std::vector<Probe> probes;           // that were asked, and
+  std::vector<AnswerRecord> measured;  // their answers; of sequential ones those after the last edit count
+  AskSettings decoding;
+  std::filesystem::path out;  // gets bundle/ and proof.json
+};
+
+struct ExportedModel {
+  std::filesystem::path folder;
+  BundleProof proof;
+  std::int64_t answers_proven = 0;
+};
+
+// Saves (lalm/bundle.h: bytes and logits are proven), then opens the bundle afresh and asks it up to 32 of the probes
+// in a session of its own: generated ids and option scores must be the measured ones to the last bit. Proof errors: as
+// save(), and an answer that differs; the bundle is then removed. An earlier bundle in `out` is replaced.
+ExportedModel export_model(const ExportRequest& request, Session& session, const Watch& watch);
+
+}  // namespace retune

@@ -1,0 +1,414 @@
+#include "recipes/study.h"
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <memory>
+#include <set>
+#include <utility>
+
+#include "adapters/patch_arithmetic.h"
+#include "editors/registry.h"
+#include "eval/answer_log.h"
+#include "facts/json_text.h"
+#include "facts/option_list.h"
+#include "lalm/check.h"
+#include "learning/site_weight.h"
+#include "recipes/export.h"
+#include "recipes/identity.h"
+#include "recipes/journal.h"
+#include "recipes/study_folder.h"
+#include "tensor/error.h"
+
+namespace retune {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr const char* kChecked = R"({"checked":true})";
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// The facts as the recipe means them.
+FactSet scoped(const FactSet& facts, const Recipe& recipe) {
+  const std::optional<Scope> scope = recipe.scope();
+  if (!scope) return facts;
+  std::vector<Fact> changed = facts.facts();
+  for (Fact& fact : changed) fact.request.scope = *scope;
+  return FactSet::of(std::move(changed), facts.sequences());
+}
+
+void check_mode(const Editor& editor, StudyMode mode, std::size_t facts) {
+  const EditorInfo& info = editor.info();
+  if (mode == StudyMode::kBatch && facts > 1 && !info.batch)
+    throw user_error(
+        "method '{}' puts one fact into a patch, the facts are {}; use mode single or sequential, or limit 1",
+        info.word, facts);
+  if (mode == StudyMode::kSequential && !info.sequential)
+    throw user_error("method '{}' cannot edit a model that it has edited; use mode single or batch", info.word);
+}
+
+std::vector<Probe> probes_of(const FactSet& facts, const Cell& cell) {
+  std::vector<Probe> probes;
+  for (std::size_t i = cell.begin; i < cell.end; ++i)
+    probes.insert(probes.end(), facts.facts()[i].probes.begin(), facts.facts()[i].probes.end());
+  return probes;
+}
+
+// Everything that is known before the model is asked. Making it finds all that can be wrong with what the user
+// supplied.
+struct Work {
+  FactSet facts;
+  Bundle base;
+  std::unique_ptr<const Editor> editor;
+  std::optional<Corpus> corpus;
+  std::vector<Cell> cells;
+  std::optional<std::size_t> exported;  // index of the cell
+  std::vector<Site> sites;
+
+  explicit Work(const EditRun& run)
+      : facts(scoped(run.facts, run.recipe)),
+        base(Bundle::open(run.model)),
+        editor(make_editor(run.recipe.method(), run.recipe.settings())),
+        cells(cells_of(facts, run.recipe.mode())),
+        sites(editor->sites(base)) {
+    if (cells.empty()) throw user_error("there are no facts to edit");
+    check_mode(*editor, run.recipe.mode(), facts.facts().size());
+    check_output_apart(run.out, run.model);
+    facts.check_audio();
+    if (const auto path = run.recipe.corpus()) {
+      corpus = Corpus::load(*path, run.recipe.corpus_audio_root().value_or(default_audio_root(*path).string()));
+      corpus->check_audio();
+      refuse_shared_clips(*corpus, facts);
+    }
+    if (run.export_cell) {
+      if (*run.export_cell < 1 || *run.export_cell > static_cast<std::int64_t>(cells.size()))
+        throw user_error("there is no edit {} to export; the study has 1 to {}", *run.export_cell, cells.size());
+      exported = static_cast<std::size_t>(*run.export_cell) - 1;
+    } else if (run.recipe.mode() != StudyMode::kSingle && cells.size() == 1) {
+      exported = 0;
+    }
+  }
+
+  // Parameters that the edits reach: what they do not reach is computed once.
+  std::vector<std::string> varying() const {
+    std::set<std::string> names;
+    for (const Site& site : sites)
+      for (const DeltaTarget& target : site.targets) names.merge(name_set(target));
+    return {names.begin(), names.end()};
+  }
+
+ private:
+  std::set<std::string> name_set(const DeltaTarget& target) const {
+    const std::vector<std::string> names = parameters_of(base.view(), target);
+    return {names.begin(), names.end()};
+  }
+};
+
+// Does one cell after another.
+class CellWorker {
+ public:
+  CellWorker(const EditRun& run, const Work& work, Session& session)
+      : run_(run), work_(work), session_(session), decoding_(run.recipe.decoding()) {
+    decoding_.varying = work.varying();
+  }
+
+  void prepare() {
+    run_.watch.report({.stage = "prepare"});
+    const Corpus* corpus = work_.corpus ? &*work_.corpus : nullptr;
+    aids_ = work_.editor->prepare(session_, work_.base, corpus, steps_in("prepare", 0));
+  }
+
+  // Writes the cell's patch.
+  CellResult work(const Cell& cell) {
+    const StudyMode mode = run_.recipe.mode();
+    CellResult result{.cell = cell.number, .patch = {}, .answers = {}, .notes = {}};
+    const Patch patch = mode == StudyMode::kSequential ? edit_in_sequence(cell, result) : edit_together(cell, result);
+    result.patch = patch.id();
+    const fs::path path = run_.out / patch_path(cell, mode, work_.cells.size());
+    fs::create_directories(path.parent_path());
+    patch.save(path);
+    return result;
+  }
+
+ private:
+  const Fact& fact(std::size_t i) const { return work_.facts.facts()[i]; }
+
+  StepObserver steps_in(const std::string& stage, std::int64_t cell) const {
+    return [this, stage, cell](const StepReport& step) {
+      run_.watch.report({stage, step.step, step.steps, cell, static_cast<std::int64_t>(work_.cells.size()), step.loss});
+    };
+  }
+
+  std::vector<Asked> questions(const Bundle& bundle, std::span<const Probe> probes, const char* stage,
+                               std::int64_t cell) const {
+    return ask(session_, bundle, probes, decoding_, [&](std::size_t done) {
+      run_.watch.report({stage, static_cast<std::int64_t>(done), static_cast<std::int64_t>(probes.size()), cell,
+                         static_cast<std::int64_t>(work_.cells.size())});
+    });
+  }
+
+  // Random numbers depend on the edit alone, so neither its place in the study nor the mode shifts them.
+  Patch edit(const Bundle& bundle, std::span<const EditRequest> requests, std::int64_t cell) const {
+    const std::string name = requests.size() == 1 ? requests[0].id : "batch";
+    Patch patch = work_.editor->edit(session_, bundle, requests, aids_, Rng(run_.recipe.seed()).fork("edit").fork(name),
+                                     steps_in("edit", cell));
+    patch.recipe = run_.recipe.resolved().dump();
+    patch.seed = run_.recipe.seed();
+    return patch;
+  }
+
+  static void note(const Patch& patch, const Bundle& edited, CellResult& result) {
+    double lost = 0;
+    for (const std::string& name : edited.view().edited()) lost = std::max(lost, edited.view().rounding_share(name));
+    auto notes = patch.notes;
+    notes["rounding_share"] = {lost};
+    result.notes.push_back(std::move(notes));
+  }
+
+  Patch edit_together(const Cell& cell, CellResult& result) const {
+    std::vector<EditRequest> requests;
+    for (std::size_t i = cell.begin; i < cell.end; ++i) requests.push_back(fact(i).request);
+    const std::vector<Probe> probes = probes_of(work_.facts, cell);
+    const std::vector<Asked> before = questions(work_.base, probes, "ask before", cell.number);
+    Patch patch = edit(work_.base, requests, cell.number);
+    const Bundle edited = work_.base.with(std::make_shared<const Patch>(patch));
+    const std::vector<Asked> after = questions(edited, probes, "ask after", cell.number);
+    for (std::size_t i = cell.begin, next = 0; i < cell.end; ++i)
+      for (std::size_t j = 0; j < fact(i).probes.size(); ++j, ++next)
+        result.answers.push_back(pair_up(probes[next], &fact(i).request, &before[next], &after[next], decoding_));
+    note(patch, edited, result);
+    return patch;
+  }
+
+  // Patches are stacked; what is kept is their sum over the base. A probe is asked of the base, right before its own
+  // edit, right after it and after each of the next `gaps` edits (methods.md 8.7, 8.8).
+  Patch edit_in_sequence(const Cell& cell, CellResult& result) const {
+    const std::size_t edits = cell.end - cell.begin;
+    const auto gaps = static_cast<std::size_t>(run_.recipe.gaps());
+    std::vector<std::vector<Asked>> before;
+    std::vector<EditRequest> requests;
+    for (std::size_t i = cell.begin; i < cell.end; ++i) {
+      before.push_back(questions(work_.base, fact(i).probes, "ask before", cell.number));
+      requests.push_back(fact(i).request);
+    }
+    Bundle current = work_.base;
+    const auto ask_again = [&](std::size_t j, std::size_t applied) {
+      const Fact& asked = fact(cell.begin + j);
+      const std::vector<Asked> after = questions(current, asked.probes, "ask after", cell.number);
+      for (std::size_t p = 0; p < asked.probes.size(); ++p) {
+        AnswerRecord record = pair_up(asked.probes[p], &asked.request, &before[j][p], &after[p], decoding_);
+        record.step = {static_cast<int>(cell.number - 1), static_cast<int>(j + 1), static_cast<int>(applied)};
+        result.answers.push_back(std::move(record));
+      }
+    };
+    for (std::size_t i = 0; i < edits; ++i) {
+      if (i > 0) ask_again(i, i);
+      const auto patch = std::make_shared<const Patch>(edit(current, std::span(requests).subspan(i, 1), cell.number));
+      current = current.with(patch);
+      note(*patch, current, result);
+      for (std::size_t j = i > gaps ? i - gaps : 0; j <= i; ++j) ask_again(j, i + 1);
+    }
+    Patch sum = diff(work_.base.view(), current.view());
+    sum.method = run_.recipe.method();
+    sum.recipe = run_.recipe.resolved().dump();
+    sum.facts = requests_text(requests);
+    sum.seed = run_.recipe.seed();
+    return sum;
+  }
+
+  const EditRun& run_;
+  const Work& work_;
+  Session& session_;
+  AskSettings decoding_;
+  Prepared aids_;
+};
+
+// What earlier runs left: cells by number, and whether the model was checked.
+struct Progressed {
+  std::map<std::int64_t, CellResult> cells;
+  bool checked = false;
+};
+
+Progressed read_progress(const Journal& journal, const EditRun& run, const Work& work) {
+  Progressed progressed;
+  const std::string place = (run.out / kJournalFile).string();
+  for (const std::string& entry : journal.entries()) {
+    if (entry == kChecked) {
+      progressed.checked = true;
+      continue;
+    }
+    CellResult result = parse_cell(entry, place);
+    if (result.cell < 1 || result.cell > static_cast<std::int64_t>(work.cells.size()))
+      throw user_error("{}: it holds a cell {}, the study has 1 to {}; start again in another folder", place,
+                       result.cell, work.cells.size());
+    // A patch that was removed is made again, with the same bytes.
+    const Cell& cell = work.cells[static_cast<std::size_t>(result.cell) - 1];
+    if (fs::exists(run.out / patch_path(cell, run.recipe.mode(), work.cells.size())))
+      progressed.cells[result.cell] = std::move(result);
+  }
+  return progressed;
+}
+
+void add_timing(const EditRun& run, Session& session, std::int64_t cell, double seconds) {
+  std::ofstream file(run.out / kTimingFile, std::ios::app);
+  file << json_bytes({{"cell", cell},
+                      {"seconds", seconds},
+                      {"threads", session.pool().threads()},
+                      {"peak_bytes", session.peak_bytes()}})
+       << '\n';
+  if (!file.flush()) throw failure("cannot write {}", (run.out / kTimingFile).string());
+}
+
+std::string summary_text(const EditReport& report, const EditRun& run, const Work& work) {
+  Settings summary = Settings::parse(report_json(report.metrics));
+  summary["method"] = run.recipe.method();
+  summary["mode"] = mode_name(run.recipe.mode());
+  Settings edits = Settings::array();
+  for (std::size_t c = 0; c < work.cells.size(); ++c) {
+    Settings requests = Settings::array();
+    for (std::size_t i = work.cells[c].begin; i < work.cells[c].end; ++i)
+      requests.push_back(work.facts.facts()[i].request.id);
+    edits.push_back({{"cell", work.cells[c].number},
+                     {"requests", std::move(requests)},
+                     {"patch", report.cells[c].patch.hex()},
+                     {"notes", report.cells[c].notes}});
+  }
+  summary["edits"] = std::move(edits);
+  return json_bytes(summary, 2) + "\n";
+}
+
+void collect(EditReport& report, const EditRun& run, const Work& work) {
+  std::vector<AnswerRecord> answers;
+  for (const CellResult& cell : report.cells) answers.insert(answers.end(), cell.answers.begin(), cell.answers.end());
+  save_answers(run.out / kResultsFile, answers);
+  report.metrics = score(answers, run.recipe.metrics());
+  write_text(run.out / kSummaryFile, summary_text(report, run, work));
+}
+
+void check_requirements(const EditRun& run, const MetricReport& report) {
+  std::vector<std::string> missed;
+  for (const auto& [metric, least] : run.recipe.require()) {
+    const Rate rate = score_of(report, metric);
+    if (rate.items == 0)
+      missed.push_back(fmt::format("{} has no items, required {}", metric, least));
+    else if (!(rate.value >= least))
+      missed.push_back(fmt::format("{} is {:.4f}, required {}", metric, rate.value, least));
+  }
+  if (!missed.empty())
+    throw proof_error("a requirement of {} is missed: {}; no bundle was written, the answers are in {}",
+                      run.recipe.name(), fmt::join(missed, "; "), (run.out / kResultsFile).string());
+}
+
+}  // namespace
+
+EditReport run_edit(const EditRun& run, Session& session) {
+  const Work work(run);
+  const ContentHash identity = study_identity(run.recipe, work.base, work.facts, work.corpus ? &*work.corpus : nullptr);
+  Journal journal = open_study(run.out, identity, run.existing);
+  Progressed progressed = read_progress(journal, run, work);
+  if (!progressed.checked) {
+    run.watch.report({.stage = "check"});
+    require_checks(check_bundle(session, work.base));
+    journal.append(kChecked);
+  }
+  write_text(run.out / kRecipeFile, json_bytes(run.recipe.resolved(), 2) + "\n");
+
+  EditReport report;
+  report.resumed = static_cast<std::int64_t>(progressed.cells.size());
+  CellWorker worker(run, work, session);
+  if (progressed.cells.size() < work.cells.size()) worker.prepare();
+  for (const Cell& cell : work.cells) {
+    const auto done = progressed.cells.find(cell.number);
+    if (done != progressed.cells.end()) {
+      report.cells.push_back(std::move(done->second));
+      continue;
+    }
+    const Clock::time_point start = Clock::now();
+    report.cells.push_back(worker.work(cell));
+    journal.append(cell_text(report.cells.back()));
+    add_timing(run, session, cell.number, seconds_since(start));
+  }
+  collect(report, run, work);
+  check_requirements(run, report.metrics);
+  if (work.exported) {
+    run.watch.report({.stage = "export"});
+    const Cell& cell = work.cells[*work.exported];
+    const ExportRequest request{work.base,
+                                run.out / patch_path(cell, run.recipe.mode(), work.cells.size()),
+                                probes_of(work.facts, cell),
+                                report.cells[*work.exported].answers,
+                                run.recipe.decoding(),
+                                run.out};
+    ExportedModel exported = export_model(request, session, run.watch);
+    report.bundle = exported.folder;
+    report.answers_proven = exported.answers_proven;
+    report.proof = std::move(exported.proof);
+  }
+  return report;
+}
+
+EditPlan plan_edit(const EditRun& run, std::int64_t cache_bytes) {
+  constexpr std::int64_t kBytesPerAnswer = 8192;   // in the journal and in the results
+  constexpr std::int64_t kBytesPerPatch = 65536;   // apart from its deltas
+  constexpr std::int64_t kCopiesWhileEditing = 5;  // master, gradient, two moments, delta
+  const Work work(run);
+  EditPlan plan;
+  plan.cells = static_cast<std::int64_t>(work.cells.size());
+  plan.edits = static_cast<std::int64_t>(work.facts.facts().size());
+  const bool sequential = run.recipe.mode() == StudyMode::kSequential;
+  for (const Cell& cell : work.cells)
+    for (std::size_t i = cell.begin; i < cell.end; ++i) {
+      const auto probes = static_cast<std::int64_t>(work.facts.facts()[i].probes.size());
+      const auto later = std::min<std::int64_t>(run.recipe.gaps(), static_cast<std::int64_t>(cell.end - i) - 1);
+      const std::int64_t again = sequential ? (i > cell.begin ? 1 : 0) + 1 + later : 1;
+      plan.probes += probes;
+      plan.questions += probes * (1 + again);
+    }
+  std::int64_t elements = 0;
+  for (const Site& site : work.sites) {
+    plan.sites.push_back(site.name);
+    elements += site.delta_shape.numel();
+  }
+  const std::int64_t floats = elements * static_cast<std::int64_t>(sizeof(float));
+  plan.model_bytes = folder_bytes(run.model);
+  plan.memory_bytes = plan.model_bytes + cache_bytes + kCopiesWhileEditing * floats;
+  plan.disk_bytes = plan.cells * (floats + kBytesPerPatch) + plan.questions * kBytesPerAnswer;
+  if (work.exported) {
+    plan.exported_cell = work.cells[*work.exported].number;
+    plan.disk_bytes += plan.model_bytes;
+  }
+  return plan;
+}
+
+FactSet fact_of(const fs::path& audio, const std::string& question, const std::string& answer) {
+  Fact fact;
+  EditRequest& request = fact.request;
+  request.id = "fact";
+  request.attribute = "fact";
+  request.clip = Clip::at(audio);
+  request.question = question;
+  request.options = parse_options(question).answers();
+  request.new_label = answer;
+  if (question.empty() || answer.empty()) throw user_error("a fact needs a question and an answer");
+  if (!request.options.empty() && find_label(request.options, answer) < 0)
+    throw user_error("the answer '{}' is none of the question's options: {}", answer, fmt::join(request.options, ", "));
+  Probe probe;
+  probe.id = request.id + "/reliability";
+  probe.request_id = request.id;
+  probe.kind = ProbeKind::kReliability;
+  probe.attribute = request.attribute;
+  probe.track = request.attribute;
+  probe.clip = request.clip;
+  probe.question = question;
+  probe.options = request.options;
+  probe.answer = answer;
+  fact.probes.push_back(std::move(probe));
+  std::vector<Fact> facts;
+  facts.push_back(std::move(fact));
+  return FactSet::of(std::move(facts));
+}
+
+}  // namespace retune
