@@ -21,11 +21,6 @@ struct TunedSite {
   Tensor anchor;                                     // W0 of the constraint
 };
 
-Bundle without_patches(Bundle bundle) {
-  while (!bundle.view().patches().empty()) bundle = bundle.without_top();
-  return bundle;
-}
-
 std::vector<TunedSite> open_sites(const Bundle& bundle, const std::vector<Site>& sites, Anchor anchor) {
   if (sites.empty()) throw user_error("fine-tuning needs at least one site");
   const Bundle original = anchor == Anchor::kOriginal ? without_patches(bundle) : bundle;

@@ -39,6 +39,11 @@ void transpose(const float* source, std::int64_t rows, std::int64_t columns, flo
 
 }  // namespace
 
+Bundle without_patches(Bundle bundle) {
+  while (!bundle.view().patches().empty()) bundle = bundle.without_top();
+  return bundle;
+}
+
 std::vector<std::string> parameters_of(const ModelView& view, const DeltaTarget& target) {
   std::vector<std::string> names;
   for (const auto& [name, origin] : view.origins())

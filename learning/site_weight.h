@@ -8,10 +8,14 @@
 
 #include "adapters/model_view.h"
 #include "adapters/tensor_delta.h"
+#include "lalm/bundle.h"
 #include "lalm/site.h"
 #include "tensor/tensor.h"
 
 namespace retune {
+
+// The model that a stack of patches was made on: what anchors and statistics refer to.
+Bundle without_patches(Bundle bundle);
 
 // Linked names of the parameters that hold a target, in order; user error if the model has none.
 std::vector<std::string> parameters_of(const ModelView& view, const DeltaTarget& target);

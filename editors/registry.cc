@@ -1,0 +1,29 @@
+#include "editors/registry.h"
+
+#include "editors/fine_tuning.h"
+#include "editors/rome.h"
+#include "tensor/error.h"
+
+namespace retune {
+
+const std::vector<EditingMethod>& editing_methods() {
+  static const std::vector<EditingMethod> methods = {fine_tuning_method(), rome_method(), r_rome_method()};
+  return methods;
+}
+
+const EditingMethod& editing_method(const std::string& word) {
+  std::vector<std::string> words;
+  for (const EditingMethod& method : editing_methods()) {
+    if (method.info.word == word) return method;
+    words.push_back(method.info.word);
+  }
+  throw user_error("there is no method '{}'; did you mean '{}'? (methods: {})", word, nearest_word(word, words),
+                   fmt::join(words, ", "));
+}
+
+std::unique_ptr<const Editor> make_editor(const std::string& word, const Settings& given) {
+  const EditingMethod& method = editing_method(word);
+  return method.make(method.info, resolve_settings(word, method.settings, given));
+}
+
+}  // namespace retune
