@@ -50,7 +50,10 @@ std::string cell_text(const CellResult& result) {
   std::string text = json_bytes(head);
   text.pop_back();
   text += ",\"answers\":[";
-  for (std::size_t i = 0; i < result.answers.size(); ++i) text += (i == 0 ? "" : ",") + answer_line(result.answers[i]);
+  for (std::size_t i = 0; i < result.answers.size(); ++i) {
+    if (i > 0) text += ',';
+    text += answer_line(result.answers[i]);
+  }
   return text + "]}";
 }
 

@@ -1,0 +1,403 @@
+// The straight line from end to end, on a model that is made here: a few thousand random weights, which hear tones.
+#include "recipes/study.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <map>
+#include <numbers>
+
+#include "audio/waveform.h"
+#include "eval/answer_log.h"
+#include "facts/json_text.h"
+#include "recipes/evaluation.h"
+#include "recipes/study_folder.h"
+#include "recipes/training_run.h"
+#include "tensor/error.h"
+
+namespace retune {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::Contains;
+using testing::HasSubstr;
+using testing::Key;
+
+constexpr const char* kQuestion = "Which sound is this?\n\nOptions:\nlow\nhigh";
+
+// A model of two decoder blocks, its data, and three facts about tones of their own.
+class Study : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    root() = fs::path(testing::TempDir()) / "study_test";
+    fs::remove_all(root());
+    fs::create_directories(root() / "data" / "train" / "audio");
+    fs::create_directories(root() / "audio");
+    std::ofstream corpus(root() / "data" / "train" / "corpus.jsonl");
+    for (int i = 0; i < 4; ++i) {
+      const std::string name = "tone_" + std::to_string(i) + ".flac";
+      save_tone(root() / "data" / "train" / "audio" / name, 150.0 * (i + 1));
+      const char* label = i < 2 ? "low" : "high";
+      corpus
+          << json_bytes(
+                 {{"clip", name}, {"question", kQuestion}, {"answer", label}, {"attribute", "Pitch"}, {"class", label}})
+          << '\n';
+    }
+    corpus << json_bytes({{"question", "What has a trunk?"}, {"answer", "elephant"}}) << '\n';
+    corpus.close();
+    Session session({.threads = 2});
+    run_train(training("bundle"), session);
+    for (int i = 0; i < 6; ++i) save_tone(root() / "audio" / ("test_" + std::to_string(i) + ".flac"), 170.0 * (i + 1));
+  }
+
+  static void TearDownTestSuite() { fs::remove_all(root()); }
+
+  static fs::path& root() {
+    static fs::path path;  // the suite's scratch folder, set once
+    return path;
+  }
+
+  static void save_tone(const fs::path& path, double hz) {
+    Waveform tone{std::vector<float>(8000), 16000};
+    for (std::size_t i = 0; i < tone.samples.size(); ++i)
+      tone.samples[i] = static_cast<float>(0.5 * std::sin(2 * std::numbers::pi * hz * static_cast<double>(i) / 16000));
+    save_waveform(path, tone);
+  }
+
+  static TrainRecipe train_recipe() {
+    return TrainRecipe::parse(R"({"train": "lalm", "vocabulary_size": 300, "checkpoint_every": 1,
+        "model": {"encoder_width": 16, "encoder_blocks": 1, "encoder_heads": 2, "encoder_hidden": 32,
+                  "max_encoder_frames": 200, "connector_hidden": 32, "width": 16, "blocks": 2, "heads": 2,
+                  "kv_heads": 1, "head_size": 8, "hidden": 32},
+        "hearing": {"steps": 2, "batch": 2, "warmup_steps": 0}, "joint": {"steps": 3, "batch": 4, "warmup_steps": 0}})",
+                              "tiny.json");
+  }
+
+  static TrainRun training(const std::string& name) {
+    return {.recipe = train_recipe(), .data = root() / "data", .work = root() / (name + ".work"), .out = root() / name};
+  }
+
+  static Clip clip(int i) { return Clip::below(root() / "audio", "", "test_" + std::to_string(i) + ".flac"); }
+
+  static Probe probe(const Fact& fact, ProbeKind kind, std::optional<Clip> sound, const std::string& question,
+                     const std::string& answer) {
+    Probe made;
+    made.id = fact.request.id + "/" + kind_name(kind);
+    made.request_id = fact.request.id;
+    made.kind = kind;
+    made.type = type_count(kind) > 0 ? 2 : 0;
+    made.attribute = made.track = "Pitch";
+    made.clip = std::move(sound);
+    made.question = question;
+    if (question == kQuestion) made.options = {"low", "high"};
+    made.answer = answer;
+    return made;
+  }
+
+  static FactSet facts() {
+    std::vector<Fact> facts;
+    for (int i = 0; i < 3; ++i) {
+      Fact fact;
+      fact.request = {.id = "Pitch-" + std::to_string(i),
+                      .attribute = "Pitch",
+                      .clip = clip(i),
+                      .question = kQuestion,
+                      .options = {"low", "high"},
+                      .old_label = "low",
+                      .new_label = "high"};
+      fact.probes = {probe(fact, ProbeKind::kReliability, clip(i), kQuestion, "high"),
+                     probe(fact, ProbeKind::kGenerality, clip(i + 3), kQuestion, "high"),
+                     probe(fact, ProbeKind::kTextLocality, std::nullopt, "What has a trunk?", "elephant")};
+      facts.push_back(std::move(fact));
+    }
+    return FactSet::of(std::move(facts));
+  }
+
+  // Fine-tuning that moves every weight it may, three steps.
+  static Recipe recipe(const std::string& more = "") {
+    return Recipe::parse(
+        R"({"method": "ft", "settings": {"sites": "decoder.block.1.mlp", "steps": 3, "learning_rate": 0.05},
+                             "decoding": {"max_new_tokens": 4}, "metrics": {"bootstrap_samples": 50})" +
+            more + "}",
+        "test.json");
+  }
+
+  static EditRun edit(const std::string& out, const Recipe& how) {
+    return {.recipe = how, .model = root() / "bundle", .facts = facts(), .out = root() / out};
+  }
+
+  static EditReport run(const EditRun& what) {
+    Session session({.threads = 2});
+    return run_edit(what, session);
+  }
+
+  // Contents by relative path of all that must not differ between runs.
+  static std::map<std::string, std::string> files(const fs::path& folder) {
+    std::map<std::string, std::string> contents;
+    for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+      const std::string name = entry.path().lexically_relative(folder).string();
+      if (entry.is_regular_file() && name != kTimingFile) contents[name] = read_text(entry.path());
+    }
+    return contents;
+  }
+
+  template <class Action>
+  static Error error_of(Action action) {
+    try {
+      action();
+    } catch (const Error& error) {
+      return error;
+    }
+    ADD_FAILURE() << "nothing was thrown";
+    return {ErrorCode::kFailure, ""};
+  }
+};
+
+struct Stopped : std::exception {};
+
+TEST_F(Study, AnInterruptedRunEndsWithTheBytesOfAnUninterruptedOne) {
+  EditRun whole = edit("whole", recipe());
+  whole.export_cell = 2;
+  int moments = 0;
+  whole.watch.observer = [&](const Progress&) { ++moments; };
+  const EditReport report = run(whole);
+  EXPECT_EQ(report.cells.size(), 3U);
+  EXPECT_EQ(report.resumed, 0);
+  EXPECT_EQ(report.answers_proven, 3);
+  const auto expected = files(whole.out);
+  EXPECT_THAT(expected, Contains(Key("edits/0003/patch.h5")));
+  EXPECT_THAT(expected, Contains(Key("bundle/onnx/decoder_model_merged.onnx")));
+
+  for (int part = 0; part < 6; ++part) {
+    EditRun broken = edit("broken-" + std::to_string(part), recipe());
+    broken.export_cell = 2;
+    int left = moments * part / 6;
+    broken.watch.observer = [&](const Progress&) {
+      if (left-- <= 0) throw Stopped();
+    };
+    EXPECT_THROW(run(broken), Stopped);
+    write_text(broken.out / "summary.json.partial-1-0", "torn");  // as a kill leaves it
+    broken.watch.observer = {};
+    EXPECT_EQ(run(broken).resumed > 0, part > 2) << part;  // the cells take equal shares of the moments
+    EXPECT_EQ(files(broken.out), expected) << part;
+    EXPECT_EQ(run(broken).resumed, 3);
+    EXPECT_EQ(files(broken.out), expected) << part;
+  }
+}
+
+TEST_F(Study, TheBaseIsTheSameAfterEveryEdit) {
+  const EditReport report = run(edit("single", recipe()));
+  // Each edit was made alone: its patch and its answers are those of a study of that fact only.
+  EditRun alone = edit("alone", recipe());
+  alone.facts = FactSet::of({facts().facts()[2]});
+  const EditReport third = run(alone);
+  EXPECT_EQ(third.cells[0].patch, report.cells[2].patch);
+  EXPECT_EQ(third.cells[0].answers, report.cells[2].answers);
+}
+
+TEST_F(Study, ABatchOfOneIsTheSingleEditWithItsBundle) {
+  EditRun batch = edit("batch", recipe(R"(, "mode": "batch", "require": {"reliability": 0})"));
+  batch.facts = facts().limited(1);
+  const EditReport report = run(batch);
+  EXPECT_TRUE(fs::exists(batch.out / "patch.h5"));
+  ASSERT_TRUE(report.proof);
+  EXPECT_EQ(report.proof->logit_difference, 0);
+  EXPECT_EQ(report.answers_proven, 3);
+  EditRun single = batch;
+  single.recipe = batch.recipe.with("mode", "single");
+  single.out = root() / "single-of-one";
+  EXPECT_EQ(run(single).cells[0].answers, report.cells[0].answers);
+
+  // The bundle, asked afresh beside its base, gives the answers that were measured.
+  Session session({.threads = 1});
+  const EvalReport again = run_eval({.model = report.bundle,
+                                     .base = root() / "bundle",
+                                     .facts = batch.facts,
+                                     .decoding = batch.recipe.decoding(),
+                                     .metrics = batch.recipe.metrics()},
+                                    session);
+  EXPECT_EQ(again.answers, report.cells[0].answers);
+  EXPECT_EQ(report_json(again.metrics), report_json(report.metrics));
+}
+
+TEST_F(Study, ResultsReadBackAsTheReport) {
+  const EditRun what = edit("results", recipe());
+  const EditReport report = run(what);
+  EXPECT_EQ(report_json(score(load_answers(what.out / kResultsFile), what.recipe.metrics())),
+            report_json(report.metrics));
+  const auto summary = parse_json(read_text(what.out / kSummaryFile), "summary");
+  EXPECT_EQ(summary.at("edits").at(1).at("requests").at(0), "Pitch-1");
+  EXPECT_EQ(summary.at("edits").at(1).at("notes").at(0).at("updates").at(0), 3);
+  EXPECT_EQ(Recipe::load(what.out / kRecipeFile).resolved(), what.recipe.resolved());
+}
+
+TEST_F(Study, EditingTheConnectorLeavesTextAlone) {
+  const EditReport report = run(
+      edit("connector", recipe().with("settings", {{"sites", "connector"}, {"steps", 2}, {"learning_rate", 0.05}})));
+  for (const CellResult& cell : report.cells)
+    for (const AnswerRecord& record : cell.answers) {
+      if (record.kind != ProbeKind::kTextLocality) continue;
+      EXPECT_EQ(record.before, record.after);
+      EXPECT_EQ(record.first_token_kl, 0.0);
+    }
+}
+
+TEST_F(Study, ASequenceIsAskedAtEveryGap) {
+  const EditRun what = edit("sequence", recipe(R"(, "mode": "sequential", "gaps": 1)"));
+  const EditReport report = run(what);
+  ASSERT_EQ(report.cells.size(), 1U);
+  std::map<std::pair<int, int>, int> asked;
+  for (const AnswerRecord& record : report.cells[0].answers) {
+    ASSERT_TRUE(record.step);
+    ++asked[{record.step->position, record.step->edits_applied}];
+  }
+  // Edit 1 after 1 and 2; edit 2 before itself, after itself and after 3; edit 3 before and after itself: 3 probes
+  // each.
+  const std::map<std::pair<int, int>, int> expected = {{{1, 1}, 3}, {{1, 2}, 3}, {{2, 1}, 3}, {{2, 2}, 3},
+                                                       {{2, 3}, 3}, {{3, 2}, 3}, {{3, 3}, 3}};
+  EXPECT_EQ(asked, expected);
+  EXPECT_TRUE(report.metrics.sequential);
+  EXPECT_EQ(report.cells[0].notes.size(), 3U);
+  EXPECT_EQ(report.answers_proven, 9);  // the summed patch is the stack: the exported model answers as measured last
+}
+
+TEST_F(Study, AMissedRequirementLeavesNoBundle) {
+  EditRun what = edit("missed", recipe(R"(, "mode": "batch", "require": {"portability": 0.5})"));
+  const Error error = error_of([&] { run(what); });
+  EXPECT_EQ(error.code(), ErrorCode::kProof);
+  EXPECT_THAT(error.what(), HasSubstr("portability has no items"));
+  EXPECT_FALSE(fs::exists(what.out / kBundleFolder));
+  EXPECT_TRUE(fs::exists(what.out / kResultsFile));
+  EXPECT_EQ(error_of([&] { run(what); }).code(), ErrorCode::kProof) << "the same when it is run again";
+}
+
+TEST_F(Study, AnEditThatChangesNothingIsNotExported) {
+  EditRun what = edit("nothing", recipe().with("settings", {{"steps", 3}, {"learning_rate", 1e-30}}));
+  what.export_cell = 1;
+  const Error error = error_of([&] { run(what); });
+  EXPECT_EQ(error.code(), ErrorCode::kProof);
+  EXPECT_FALSE(fs::exists(what.out / kBundleFolder));
+}
+
+TEST_F(Study, AnotherStudyDoesNotGoOnInTheSameFolder) {
+  EditRun what = edit("taken", recipe());
+  what.facts = facts().limited(1);
+  run(what);
+  what.recipe = what.recipe.with("seed", 2);
+  const Error error = error_of([&] { run(what); });
+  EXPECT_EQ(error.code(), ErrorCode::kUser);
+  EXPECT_THAT(error.what(), HasSubstr("another study"));
+  write_text(what.out / "mine.txt", "not the study's");
+  what.existing = Existing::kReplace;
+  EXPECT_EQ(run(what).resumed, 0);
+  EXPECT_EQ(read_text(what.out / "mine.txt"), "not the study's");
+}
+
+TEST_F(Study, RefusesBeforeItWrites) {
+  const auto refused = [&](const EditRun& what, const char* text) {
+    const Error error = error_of([&] { run(what); });
+    EXPECT_EQ(error.code(), ErrorCode::kUser);
+    EXPECT_THAT(error.what(), HasSubstr(text));
+    EXPECT_FALSE(fs::exists(what.out));
+  };
+  EditRun what = edit("refused", recipe());
+  what.export_cell = 4;
+  refused(what, "no edit 4");
+  refused(edit("refused", recipe().with("settings", {{"sites", "decoder.block.7.mlp"}})), "decoder.block.7");
+  refused(edit("refused", Recipe::parse(R"({"method": "rome", "mode": "batch"})", "test.json")), "one fact");
+  what = edit("refused", recipe());
+  what.facts = FactSet::of({});
+  refused(what, "no facts");
+  what = edit("bundle/inside", recipe());
+  refused(what, "bundle");
+  fs::create_directories(root() / "full");
+  write_text(root() / "full" / "mine.txt", "x");
+  EXPECT_THAT(error_of([&] { run(edit("full", recipe())); }).what(), HasSubstr("not empty"));
+}
+
+TEST_F(Study, TheStopFlagInterrupts) {
+  const std::atomic<bool> stop = true;
+  EditRun what = edit("stopped", recipe());
+  what.watch.stop = &stop;
+  EXPECT_EQ(error_of([&] { run(what); }).code(), ErrorCode::kInterrupted);
+}
+
+TEST_F(Study, ThePlanCountsWhatTheRunDoes) {
+  for (const char* mode : {"single", "batch", "sequential"}) {
+    const EditRun what = edit(std::string("plan-") + mode, recipe(R"(, "gaps": 1)").with("mode", mode));
+    const EditPlan plan = plan_edit(what, 1 << 20);
+    EXPECT_FALSE(fs::exists(what.out));
+    const EditReport report = run(what);
+    std::size_t answers = 0;
+    for (const CellResult& cell : report.cells) answers += cell.answers.size();
+    EXPECT_EQ(plan.cells, static_cast<std::int64_t>(report.cells.size()));
+    EXPECT_EQ(plan.edits, 3);
+    EXPECT_EQ(plan.probes, 9);
+    EXPECT_EQ(plan.questions, static_cast<std::int64_t>(answers) + 9);
+    EXPECT_EQ(plan.sites.size(), 3U);
+    EXPECT_GE(plan.disk_bytes, folder_bytes(what.out));
+    EXPECT_EQ(plan.exported_cell.has_value(), report.proof.has_value());
+  }
+}
+
+TEST_F(Study, OneFactNeedsNoFile) {
+  EditRun what = edit("one", recipe(R"(, "mode": "batch")"));
+  what.facts = fact_of(root() / "audio" / "test_0.flac", kQuestion, "high");
+  const EditReport report = run(what);
+  ASSERT_EQ(report.cells[0].answers.size(), 1U);
+  EXPECT_EQ(score_of(report.metrics, "reliability").items, 1);
+  EXPECT_EQ(error_of([&] { fact_of(root() / "audio" / "test_0.flac", kQuestion, "loud"); }).code(), ErrorCode::kUser);
+}
+
+TEST_F(Study, ProbesAloneGiveAccuracy) {
+  std::vector<Probe> probes = facts().probes();
+  for (Probe& probe : probes) {
+    probe.kind = ProbeKind::kPlain;
+    probe.type = 0;
+    probe.request_id.clear();
+  }
+  Session session({.threads = 1});
+  EvalRun what{.model = root() / "bundle", .probes = probes, .decoding = recipe().decoding(), .out = root() / "eval"};
+  EXPECT_EQ(plan_eval(what, 0).questions, 9);
+  const EvalReport report = run_eval(what, session);
+  EXPECT_EQ(score_of(report.metrics, "accuracy").items, 9);
+  EXPECT_EQ(load_answers(what.out / kResultsFile), report.answers);
+  EXPECT_EQ(error_of([&] { run_eval(what, session); }).code(), ErrorCode::kUser) << "the folder is taken";
+  what.facts = facts();
+  EXPECT_THAT(error_of([&] { run_eval(what, session); }).what(), HasSubstr("both"));
+}
+
+TEST_F(Study, TrainingGoesOnWhereItWasStopped) {
+  TrainRun what = training("stopped-bundle");
+  std::atomic<bool> stop = false;
+  what.watch.stop = &stop;
+  what.watch.observer = [&](const Progress& progress) { stop = progress.stage == "joint" && progress.done == 2; };
+  Session session({.threads = 1});
+  EXPECT_EQ(error_of([&] { run_train(what, session); }).code(), ErrorCode::kInterrupted);
+  EXPECT_FALSE(fs::exists(what.out));
+  what.watch = {};
+  run_train(what, session);
+  EXPECT_EQ(files(what.out), files(root() / "bundle"));
+  const TrainPlan plan = plan_train(what);
+  EXPECT_EQ(plan.steps, 5);
+  EXPECT_FALSE(plan.makes_data);
+}
+
+TEST_F(Study, TrainingRefusesOtherData) {
+  TrainRun what = training("other-bundle");
+  what.recipe = what.recipe.with("synth", {{"seed", 3}});
+  Session session({.threads = 1});
+  EXPECT_THAT(error_of([&] { run_train(what, session); }).what(), HasSubstr("did not make"));
+  write_text(what.data / "synth.json", R"({"options": {"seed": 4}})");
+  EXPECT_THAT(error_of([&] { run_train(what, session); }).what(), HasSubstr("another 'seed'"));
+  fs::remove(what.data / "synth.json");
+  EXPECT_FALSE(fs::exists(what.out));
+  what = training("other-bundle");
+  what.data = root() / "nowhere";
+  EXPECT_THAT(error_of([&] { run_train(what, session); }).what(), HasSubstr("corpus.jsonl"));
+}
+
+}  // namespace
+}  // namespace retune
