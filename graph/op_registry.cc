@@ -31,6 +31,7 @@ std::vector<Op> every_op() {
   take(linear_ops());
   take(softmax_ops());
   take(normalization_ops());
+  take(channel_normalization_ops());
   take(cross_entropy_ops());
   take(gather_ops());
   take(scatter_ops());

@@ -1,4 +1,4 @@
-// Conv (1, 11): x [N, C, (H,) W], weight [M, C / group, (kH,) kW], bias [M] -> y [N, M, (H',) W'].
+// Conv (1, 11): x [N, C, ...], weight [M, C / group, ...], bias [M] -> y [N, M, ...], with one to three spatial axes.
 //
 //   y[n, m, p] = bias[m] + sum over c, t of weight[m, c, t] x[n, c, p * stride + t * dilation - pad]
 //
@@ -40,7 +40,7 @@ struct Convolution {
 
 Convolution convolution_of(const Attributes& attributes, const Shape& x, const Shape& weight) {
   if (weight.rank() != x.rank() || x.rank() < 3)
-    throw user_error("input {} and weight {} must have one rank of 3 or 4", x.text(), weight.text());
+    throw user_error("input {} and weight {} must have one rank of 3 to 5", x.text(), weight.text());
   const std::vector<std::int64_t> kernel(weight.begin() + 2, weight.end());
   if (attributes.has("kernel_shape") && attributes.ints("kernel_shape") != kernel)
     throw user_error("attribute kernel_shape disagrees with the weight {}", weight.text());
@@ -62,14 +62,17 @@ template <class F>
 void for_each_run(const Convolution& s, std::int64_t begin, std::int64_t end, F&& f) {
   const Window& w = s.window;
   for (std::int64_t row = 0; row < s.depth(); ++row) {
-    const std::int64_t channel = row / w.taps(), up = row / w.kernel[1] % w.kernel[0], along = row % w.kernel[1];
+    const std::int64_t channel = row / w.taps();
+    const Window::Extents tap = coordinates(row % w.taps(), w.kernel);
     for (std::int64_t p = begin; p < end;) {
-      const std::int64_t y = p / w.output[1], x = p % w.output[1];
-      const std::int64_t count = std::min(w.output[1] - x, end - p);
-      const std::int64_t line = y * w.stride[0] + up * w.dilation[0] - w.pad_begin[0];
-      const std::int64_t start = x * w.stride[1] + along * w.dilation[1] - w.pad_begin[1];
-      const Inside valid = line < 0 || line >= w.input[0] ? Inside{} : inside(start, w.stride[1], count, w.input[1]);
-      f(row, p - begin, count, valid, (channel * w.input[0] + line) * w.input[1] + start);
+      const Window::Extents at = coordinates(p, w.output);
+      Window::Extents from;
+      for (std::size_t axis = 0; axis < 3; ++axis)
+        from[axis] = at[axis] * w.stride[axis] + tap[axis] * w.dilation[axis] - w.pad_begin[axis];
+      const std::int64_t count = std::min(w.output[2] - at[2], end - p);
+      const bool outside = from[0] < 0 || from[0] >= w.input[0] || from[1] < 0 || from[1] >= w.input[1];
+      const Inside valid = outside ? Inside{} : inside(from[2], w.stride[2], count, w.input[2]);
+      f(row, p - begin, count, valid, ((channel * w.input[0] + from[0]) * w.input[1] + from[1]) * w.input[2] + from[2]);
       p += count;
     }
   }
@@ -83,10 +86,10 @@ void unroll(const Convolution& s, const T* image, std::int64_t begin, std::int64
                  T* to = columns + row * (end - begin) + at;
                  const T* from = image + input;
                  std::fill(to, to + valid.first, T{0});
-                 if (s.window.stride[1] == 1) {
+                 if (s.window.stride[2] == 1) {
                    std::copy(from + valid.first, from + valid.last, to + valid.first);
                  } else {
-                   for (std::int64_t i = valid.first; i < valid.last; ++i) to[i] = from[i * s.window.stride[1]];
+                   for (std::int64_t i = valid.first; i < valid.last; ++i) to[i] = from[i * s.window.stride[2]];
                  }
                  std::fill(to + valid.last, to + count, T{0});
                });
@@ -98,7 +101,7 @@ void roll_up(const Convolution& s, const T* columns, std::int64_t begin, std::in
   for_each_run(s, begin, end, [&](std::int64_t row, std::int64_t at, std::int64_t, Inside valid, std::int64_t input) {
     const T* from = columns + row * (end - begin) + at;
     T* to = image + input;
-    for (std::int64_t i = valid.first; i < valid.last; ++i) to[i * s.window.stride[1]] += from[i];
+    for (std::int64_t i = valid.first; i < valid.last; ++i) to[i * s.window.stride[2]] += from[i];
   });
 }
 

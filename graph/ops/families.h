@@ -7,30 +7,31 @@
 
 namespace retune {
 
-std::vector<Op> elementwise_ops();    // Neg Abs Exp Log Sqrt Reciprocal Erf Cos Sin Tan Floor Ceil Round Sign
-std::vector<Op> activation_ops();     // Tanh Sigmoid Relu ... Gelu Swish, and com.microsoft's GELUs
-std::vector<Op> arithmetic_ops();     // Add Sub Mul Div Pow Mod, Min Max Sum Mean
-std::vector<Op> logic_ops();          // Equal Less ... And Or Xor Not IsNaN IsInf
-std::vector<Op> selection_ops();      // Where Clip PRelu
-std::vector<Op> cast_ops();           // Cast CastLike
-std::vector<Op> reduction_ops();      // ReduceSum ReduceMean ... ReduceLogSumExp
-std::vector<Op> ranking_ops();        // ArgMax ArgMin TopK
-std::vector<Op> cumulative_ops();     // CumSum
-std::vector<Op> shape_ops();          // Shape Size Reshape Unsqueeze Squeeze Flatten Identity Dropout
-std::vector<Op> constant_ops();       // Constant ConstantOfShape Range EyeLike
-std::vector<Op> movement_ops();       // Expand Tile Transpose Concat Split Slice
-std::vector<Op> padding_ops();        // Pad Trilu
-std::vector<Op> linear_ops();         // MatMul FusedMatMul Gemm
-std::vector<Op> softmax_ops();        // Softmax LogSoftmax
-std::vector<Op> normalization_ops();  // LayerNormalization, RMSNormalization and their Skip forms
-std::vector<Op> cross_entropy_ops();  // CrossEntropy KlDivergence
-std::vector<Op> gather_ops();         // Gather GatherElements GatherND
-std::vector<Op> scatter_ops();        // ScatterND ScatterElements
-std::vector<Op> compress_ops();       // Compress NonZero OneHot
-std::vector<Op> intervention_ops();   // AddRows ReplaceRows
-std::vector<Op> convolution_ops();    // Conv
-std::vector<Op> pooling_ops();        // AveragePool MaxPool GlobalAveragePool
-std::vector<Op> attention_ops();      // Attention, private
-std::vector<Op> rotary_ops();         // RotaryEmbedding
+std::vector<Op> elementwise_ops();            // Neg Abs Exp Log Sqrt Reciprocal Erf Cos Sin Tan Floor Ceil Round Sign
+std::vector<Op> activation_ops();             // Tanh Sigmoid Relu ... Gelu Swish, and com.microsoft's GELUs
+std::vector<Op> arithmetic_ops();             // Add Sub Mul Div Pow Mod, Min Max Sum Mean
+std::vector<Op> logic_ops();                  // Equal Less ... And Or Xor Not IsNaN IsInf
+std::vector<Op> selection_ops();              // Where Clip PRelu
+std::vector<Op> cast_ops();                   // Cast CastLike
+std::vector<Op> reduction_ops();              // ReduceSum ReduceMean ... ReduceLogSumExp
+std::vector<Op> ranking_ops();                // ArgMax ArgMin TopK
+std::vector<Op> cumulative_ops();             // CumSum
+std::vector<Op> shape_ops();                  // Shape Size Reshape Unsqueeze Squeeze Flatten Identity Dropout
+std::vector<Op> constant_ops();               // Constant ConstantOfShape Range EyeLike
+std::vector<Op> movement_ops();               // Expand Tile Transpose Concat Split Slice
+std::vector<Op> padding_ops();                // Pad Trilu
+std::vector<Op> linear_ops();                 // MatMul FusedMatMul Gemm
+std::vector<Op> softmax_ops();                // Softmax LogSoftmax
+std::vector<Op> normalization_ops();          // LayerNormalization, RMSNormalization and their Skip forms
+std::vector<Op> channel_normalization_ops();  // BatchNormalization InstanceNormalization GroupNormalization
+std::vector<Op> cross_entropy_ops();          // CrossEntropy KlDivergence
+std::vector<Op> gather_ops();                 // Gather GatherElements GatherND
+std::vector<Op> scatter_ops();                // ScatterND ScatterElements
+std::vector<Op> compress_ops();               // Compress NonZero OneHot
+std::vector<Op> intervention_ops();           // AddRows ReplaceRows
+std::vector<Op> convolution_ops();            // Conv
+std::vector<Op> pooling_ops();                // AveragePool MaxPool GlobalAveragePool
+std::vector<Op> attention_ops();              // Attention, private
+std::vector<Op> rotary_ops();                 // RotaryEmbedding
 
 }  // namespace retune

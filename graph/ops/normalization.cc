@@ -14,7 +14,6 @@
 // RmsNormGrad(x, scale, g) compute them again from the row, which is in the cache anyway. Sums over rows add blocks of
 // kRowBlock rows in order.
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "graph/graph_builder.h"
@@ -22,38 +21,17 @@
 #include "graph/ops/families.h"
 #include "graph/ops/kernel.h"
 #include "graph/ops/lanes.h"
+#include "graph/ops/row_statistics.h"
 
 namespace retune {
 
 namespace {
 
-enum class Kind { kLayer, kRms };
-
 constexpr std::int64_t kRowBlock = 64;
 
-template <class T>
-struct Statistics {
-  T mean = 0;
-  T inverse = 0;  // 1 / sqrt(variance + epsilon)
-};
-
-template <Kind kind, class T>
-Statistics<T> statistics(const T* x, std::int64_t d, T epsilon) {
-  Statistics<T> s;
-  const T count = static_cast<T>(d);
-  if constexpr (kind == Kind::kLayer) s.mean = lane_sum<T>(d, [x](std::int64_t i) { return x[i]; }) / count;
-  const T mean = s.mean;
-  const T squares = lane_sum<T>(d, [x, mean](std::int64_t i) {
-    const T centred = kind == Kind::kLayer ? x[i] - mean : x[i];
-    return centred * centred;
-  });
-  s.inverse = T{1} / std::sqrt(squares / count + epsilon);
-  return s;
-}
-
-template <Kind kind, class T>
-void normalize_row(const T* x, const T* scale, const T* bias, std::int64_t d, Statistics<T> s, T* y) {
-  for (std::int64_t i = 0; i < d; ++i) y[i] = (kind == Kind::kLayer ? x[i] - s.mean : x[i]) * s.inverse * scale[i];
+template <Centring kind, class T>
+void normalize_row(const T* x, const T* scale, const T* bias, std::int64_t d, RowStatistics<T> s, T* y) {
+  for (std::int64_t i = 0; i < d; ++i) y[i] = (kind == Centring::kMean ? x[i] - s.mean : x[i]) * s.inverse * scale[i];
   if (bias != nullptr)
     for (std::int64_t i = 0; i < d; ++i) y[i] += bias[i];
 }
@@ -118,7 +96,7 @@ void infer_norm(InferContext& c) {
 }
 
 // Layer normalisation names (mean, inverse deviation) after y, RMS normalisation only the latter.
-template <Kind kind>
+template <Centring kind>
 void forward_norm(ForwardContext& c) {
   const Rows rows = rows_of(c.in(0).shape(), c.attributes());
   const Shape row = normalized_shape(c.in(0).shape(), c.attributes().i("axis", -1));
@@ -130,12 +108,12 @@ void forward_norm(ForwardContext& c) {
     const T* bias = biases.defined() ? biases.data<T>() : nullptr;
     const T epsilon = static_cast<T>(c.attributes().f("epsilon", 1e-5));
     T* y = c.out(0).mutable_data<T>();
-    constexpr int kInverse = kind == Kind::kLayer ? 2 : 1;
-    T* means = kind == Kind::kLayer && c.wants(1) ? c.out(1).mutable_data<T>() : nullptr;
+    constexpr int kInverse = kind == Centring::kMean ? 2 : 1;
+    T* means = kind == Centring::kMean && c.wants(1) ? c.out(1).mutable_data<T>() : nullptr;
     T* inverses = c.wants(kInverse) ? c.out(kInverse).mutable_data<T>() : nullptr;
     c.pool().parallel_for(rows.count, rows_per_chunk(rows.d), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t r = begin; r < end; ++r) {
-        const Statistics<T> s = statistics<kind>(x + r * rows.d, rows.d, epsilon);
+        const RowStatistics<T> s = row_statistics<kind>(x + r * rows.d, rows.d, epsilon);
         normalize_row<kind>(x + r * rows.d, scale, bias, rows.d, s, y + r * rows.d);
         if (means != nullptr) means[r] = s.mean;
         if (inverses != nullptr) inverses[r] = s.inverse;
@@ -150,13 +128,13 @@ void infer_norm_grad(InferContext& c) {
   for (int output = 1; output < c.output_count(); ++output) c.set(output, c.dtype(1), c.shape(1));
 }
 
-template <Kind kind, class T>
-void row_gradient(const T* x, const T* scale, const T* g, std::int64_t d, Statistics<T> s, T* dx) {
-  const auto normal = [&](std::int64_t i) { return (kind == Kind::kLayer ? x[i] - s.mean : x[i]) * s.inverse; };
+template <Centring kind, class T>
+void row_gradient(const T* x, const T* scale, const T* g, std::int64_t d, RowStatistics<T> s, T* dx) {
+  const auto normal = [&](std::int64_t i) { return (kind == Centring::kMean ? x[i] - s.mean : x[i]) * s.inverse; };
   const T count = static_cast<T>(d);
   const T along = lane_sum<T>(d, [&](std::int64_t i) { return g[i] * scale[i] * normal(i); }) / count;
   T mean = 0;
-  if constexpr (kind == Kind::kLayer) mean = lane_sum<T>(d, [&](std::int64_t i) { return g[i] * scale[i]; }) / count;
+  if constexpr (kind == Centring::kMean) mean = lane_sum<T>(d, [&](std::int64_t i) { return g[i] * scale[i]; }) / count;
   for (std::int64_t i = 0; i < d; ++i) dx[i] = s.inverse * (g[i] * scale[i] - mean - normal(i) * along);
 }
 
@@ -167,12 +145,12 @@ void add_blocks(const T* partial, std::int64_t blocks, std::int64_t stride, std:
     for (std::int64_t i = 0; i < d; ++i) sum[i] += partial[block * stride + i];
 }
 
-template <Kind kind>
+template <Centring kind>
 void forward_norm_grad(ForwardContext& c) {
   const Rows rows{c.in(0).shape()[0], c.in(0).shape()[1]};
   const bool sums = c.output_count() > 1;
   const std::int64_t blocks = (rows.count + kRowBlock - 1) / kRowBlock, d = rows.d,
-                     stride = kind == Kind::kLayer ? 2 * d : d;
+                     stride = kind == Centring::kMean ? 2 * d : d;
   visit_float(c.in(0).dtype(), [&]<class T>(T) {
     const T* x = c.in(0).data<T>();
     const T* scale = c.in(1).data<T>();
@@ -188,17 +166,17 @@ void forward_norm_grad(ForwardContext& c) {
       for (std::int64_t r = begin; r < end; ++r) {
         const T* row = x + r * d;
         const T* cotangent = g + r * d;
-        const Statistics<T> s = statistics<kind>(row, d, epsilon);
+        const RowStatistics<T> s = row_statistics<kind>(row, d, epsilon);
         row_gradient<kind>(row, scale, cotangent, d, s, dx + r * d);
         if (!sums) continue;
         for (std::int64_t i = 0; i < d; ++i)
-          dscale[i] += cotangent[i] * ((kind == Kind::kLayer ? row[i] - s.mean : row[i]) * s.inverse);
-        if constexpr (kind == Kind::kLayer)
+          dscale[i] += cotangent[i] * ((kind == Centring::kMean ? row[i] - s.mean : row[i]) * s.inverse);
+        if constexpr (kind == Centring::kMean)
           for (std::int64_t i = 0; i < d; ++i) dbias[i] += cotangent[i];
       }
     });
     if (sums) add_blocks(partials, blocks, stride, d, c.out(1).mutable_data<T>());
-    if (sums && kind == Kind::kLayer) add_blocks(partials + d, blocks, stride, d, c.out(2).mutable_data<T>());
+    if (sums && kind == Centring::kMean) add_blocks(partials + d, blocks, stride, d, c.out(2).mutable_data<T>());
   });
 }
 
@@ -207,14 +185,14 @@ struct NormGradients {
 };
 
 // Gradients of normalisation of x over the axes from `axis` on; of scale and bias only if `parameters` are wanted.
-NormGradients emit_norm_gradient(GraphBuilder& b, Kind kind, ValueId x, ValueId scale, ValueId g, std::int64_t axis,
+NormGradients emit_norm_gradient(GraphBuilder& b, Centring kind, ValueId x, ValueId scale, ValueId g, std::int64_t axis,
                                  double epsilon, bool parameters) {
   const Shape shape = b.shape(x), row = normalized_shape(shape, axis), scale_shape = b.shape(scale);
   const Rows rows = rows_of(shape, axis);
   ValueId wide = scale;
   if (scale_shape.numel() != row.numel()) wide = b.op("Expand", {scale, b.ints(row.extents())});
-  const char* op = kind == Kind::kLayer ? "LayerNormGrad" : "RmsNormGrad";
-  const int outputs = parameters ? (kind == Kind::kLayer ? 3 : 2) : 1;
+  const char* op = kind == Centring::kMean ? "LayerNormGrad" : "RmsNormGrad";
+  const int outputs = parameters ? (kind == Centring::kMean ? 3 : 2) : 1;
   const std::vector<ValueId> made = b.private_ops(
       op, {b.reshape(x, {rows.count, rows.d}), b.reshape(wide, {rows.d}), b.reshape(g, {rows.count, rows.d})},
       {{"epsilon", epsilon}}, outputs);
@@ -229,7 +207,7 @@ ValueId fit(GraphBuilder& b, ValueId gradient, const Shape& shape) {
   return b.shape(gradient).numel() == shape.numel() ? b.reshape(gradient, shape) : b.sum_to(gradient, shape);
 }
 
-template <Kind kind>
+template <Centring kind>
 void vjp_norm(VjpContext& c) {
   for (std::size_t output = 1; output < c.node().outputs.size(); ++output)
     if (c.cotangent(static_cast<int>(output)) != kNoValue)
@@ -247,12 +225,12 @@ void vjp_norm(VjpContext& c) {
 // and bias [D]. Outputs y, mean, inverse deviation, and the sum x + skip + bias that was normalised.
 constexpr int kSum = 3;
 
-template <Kind kind>
-constexpr int kBiasInput = kind == Kind::kLayer ? 4 : 3;
+template <Centring kind>
+constexpr int kBiasInput = kind == Centring::kMean ? 4 : 3;
 
 double skip_epsilon(const Attributes& attributes) { return attributes.f("epsilon", 1e-12); }
 
-template <Kind kind>
+template <Centring kind>
 void infer_skip_norm(InferContext& c) {
   require_inputs(c, 3);
   require_float(c, 0);
@@ -270,12 +248,12 @@ void infer_skip_norm(InferContext& c) {
   c.set(kSum, c.dtype(0), shape);
 }
 
-template <Kind kind>
+template <Centring kind>
 void forward_skip_norm(ForwardContext& c) {
   const Rows rows = rows_of(c.in(0).shape(), -1);
   const Shape row{rows.d};
   const Tensor scales = spread(c, c.in(2), row);
-  const Tensor betas = kind == Kind::kLayer && c.has(3) ? spread(c, c.in(3), row) : Tensor();
+  const Tensor betas = kind == Centring::kMean && c.has(3) ? spread(c, c.in(3), row) : Tensor();
   const Tensor biases = c.has(kBiasInput<kind>) ? spread(c, c.in(kBiasInput<kind>), row) : Tensor();
   const auto plan = plan_broadcast<1>(c.in(0).shape(), {&c.in(1).shape()});
   Tensor sums = c.wants(kSum) ? c.out(kSum) : c.scratch(c.in(0).dtype(), c.in(0).shape());
@@ -296,7 +274,7 @@ void forward_skip_norm(ForwardContext& c) {
         T* own = sum + r * rows.d;
         if (biases.defined())
           for (std::int64_t i = 0; i < rows.d; ++i) own[i] += biases.data<T>()[i];
-        const Statistics<T> s = statistics<kind>(own, rows.d, epsilon);
+        const RowStatistics<T> s = row_statistics<kind>(own, rows.d, epsilon);
         normalize_row<kind>(own, scales.data<T>(), beta, rows.d, s, y + r * rows.d);
         if (means != nullptr) means[r] = static_cast<float>(s.mean);
         if (inverses != nullptr) inverses[r] = static_cast<float>(s.inverse);
@@ -305,7 +283,7 @@ void forward_skip_norm(ForwardContext& c) {
   });
 }
 
-template <Kind kind>
+template <Centring kind>
 void vjp_skip_norm(VjpContext& c) {
   GraphBuilder& b = c.builder();
   const auto cotangent = [&](int output) {
@@ -314,7 +292,7 @@ void vjp_skip_norm(VjpContext& c) {
   if (cotangent(1) != kNoValue || cotangent(2) != kNoValue)
     throw user_error("the statistics that it also returns have no gradient");
   constexpr int kBias = kBiasInput<kind>;
-  const bool wants_sum = c.wants(0) || c.wants(1) || c.wants(kBias), wants_beta = kind == Kind::kLayer && c.wants(3);
+  const bool wants_sum = c.wants(0) || c.wants(1) || c.wants(kBias), wants_beta = kind == Centring::kMean && c.wants(3);
   ValueId ds = cotangent(kSum);
   if (c.cotangent(0) != kNoValue) {
     ValueId sum = static_cast<int>(c.node().outputs.size()) > kSum ? c.out(kSum) : kNoValue;
@@ -337,8 +315,8 @@ void vjp_skip_norm(VjpContext& c) {
 }  // namespace
 
 std::vector<Op> normalization_ops() {
-  constexpr auto kLayer = Kind::kLayer;
-  constexpr auto kRms = Kind::kRms;
+  constexpr auto kLayer = Centring::kMean;
+  constexpr auto kRms = Centring::kNone;
   return {
       {.domain = "",
        .name = "LayerNormalization",

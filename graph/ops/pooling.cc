@@ -1,11 +1,12 @@
-// AveragePool (7, 10, 11, 19), MaxPool (8, 10, 11, 12), GlobalAveragePool (1): x [N, C, (H,) W].
+// AveragePool (7, 10, 11, 19), MaxPool (8, 10, 11, 12), GlobalAveragePool (1): x [N, C, ...] with one to three spatial
+// axes.
 //
 //   AveragePool   mean of the window's elements inside the image; with count_include_pad padding counts as zeros
 //   MaxPool       largest element of the window; optional second output: its index in x, flattened
 //
 // Gradients: an average spreads g / count over its window; a maximum gives g to its element, the first of equal ones,
-// as PyTorch does. Private operators AveragePoolGrad(g) and MaxPoolGrad(x, g), a plane [H, W] at a time, so that
-// overlapping windows add in order.
+// as PyTorch does. Private operators AveragePoolGrad(g) and MaxPoolGrad(x, g), a plane (one channel of one image) at a
+// time, so that overlapping windows add in order.
 #include <algorithm>
 #include <limits>
 
@@ -24,7 +25,7 @@ Window pool_window(const Attributes& attributes, const Shape& x) {
   const std::vector<std::int64_t> kernel = attributes.ints("kernel_shape");
   if (kernel.empty()) throw user_error("attribute kernel_shape is missing");
   const Window w = window_of(attributes, x, kernel);
-  for (std::size_t axis = 0; axis < 2; ++axis)
+  for (std::size_t axis = 0; axis < 3; ++axis)
     if (std::max(w.pad_begin[axis], w.pad_end[axis]) > (w.kernel[axis] - 1) * w.dilation[axis])
       throw user_error("padding is as large as the window, which leaves windows without an element");
   return w;
@@ -32,7 +33,8 @@ Window pool_window(const Attributes& attributes, const Shape& x) {
 
 void infer_pool(InferContext& c) {
   require_inputs(c, 1);
-  require_float(c, 0);
+  const bool bytes = c.node().op == "MaxPool" && dtype_size(c.dtype(0)) == 1 && c.dtype(0) != DType::kBool;
+  if (!bytes) require_float(c, 0);
   const Shape& x = c.shape(0);
   const Shape shape = pool_window(c.attributes(), x).output_shape(x[0], x[1]);
   c.set(0, c.dtype(0), shape);
@@ -43,14 +45,23 @@ void infer_pool(InferContext& c) {
 // the image.
 template <class F>
 void for_each_tap(const Window& w, std::int64_t output, F&& f) {
-  const std::int64_t top = output / w.output[1] * w.stride[0] - w.pad_begin[0];
-  const std::int64_t left = output % w.output[1] * w.stride[1] - w.pad_begin[1];
+  const Window::Extents at = coordinates(output, w.output);
+  const auto input = [&](std::size_t axis, std::int64_t tap) {
+    return at[axis] * w.stride[axis] - w.pad_begin[axis] + tap * w.dilation[axis];
+  };
+  const auto outside = [&](std::size_t axis, std::int64_t position) {
+    return position < 0 || position >= w.input[axis];
+  };
   for (std::int64_t i = 0; i < w.kernel[0]; ++i) {
-    const std::int64_t y = top + i * w.dilation[0];
-    if (y < 0 || y >= w.input[0]) continue;
+    const std::int64_t z = input(0, i);
+    if (outside(0, z)) continue;
     for (std::int64_t j = 0; j < w.kernel[1]; ++j) {
-      const std::int64_t x = left + j * w.dilation[1];
-      if (x >= 0 && x < w.input[1]) f(y * w.input[1] + x);
+      const std::int64_t y = input(1, j);
+      if (outside(1, y)) continue;
+      for (std::int64_t k = 0; k < w.kernel[2]; ++k) {
+        const std::int64_t x = input(2, k);
+        if (!outside(2, x)) f((z * w.input[1] + y) * w.input[2] + x);
+      }
     }
   }
 }
@@ -71,8 +82,8 @@ std::vector<std::int64_t> divisors(const Window& w, bool count_padding) {
   result.reserve(static_cast<std::size_t>(w.output_size()));
   for (std::int64_t output = 0; output < w.output_size(); ++output) {
     std::int64_t count = 1;
-    for (std::size_t axis = 0; axis < 2; ++axis) {
-      const std::int64_t position = axis == 0 ? output / w.output[1] : output % w.output[1];
+    for (std::size_t axis = 0; axis < 3; ++axis) {
+      const std::int64_t position = coordinates(output, w.output)[axis];
       count *= taps_between(w, axis, position, count_padding ? -w.pad_begin[axis] : 0,
                             w.input[axis] + (count_padding ? w.pad_end[axis] : 0));
     }
@@ -107,7 +118,7 @@ void forward_average(ForwardContext& c) {
   });
 }
 
-// Where the largest element under a window is, or -1 if none is inside. NaN wins, as in every runtime.
+// Where the largest element under a window is, or -1 if none is inside. NaN wins, as in PyTorch.
 template <class T>
 std::int64_t largest_tap(const Window& w, const T* image, std::int64_t output) {
   std::int64_t best = -1;
@@ -120,7 +131,7 @@ std::int64_t largest_tap(const Window& w, const T* image, std::int64_t output) {
 void forward_max(ForwardContext& c) {
   const Shape& shape = c.in(0).shape();
   const Window w = pool_window(c.attributes(), shape);
-  visit_float(c.in(0).dtype(), [&]<class T>(T) {
+  const auto kernel = [&]<class T>(T) {
     const T* x = c.in(0).data<T>();
     T* y = c.out(0).mutable_data<T>();
     std::int64_t* indices = c.wants(1) ? c.out(1).mutable_data<std::int64_t>() : nullptr;
@@ -128,11 +139,14 @@ void forward_max(ForwardContext& c) {
       for (std::int64_t i = begin * w.output_size(); i < end * w.output_size(); ++i) {
         const std::int64_t base = i / w.output_size() * w.input_size();
         const std::int64_t at = largest_tap(w, x + base, i % w.output_size());
-        y[i] = at < 0 ? -std::numeric_limits<T>::infinity() : x[base + at];
+        y[i] = at < 0 ? std::numeric_limits<T>::lowest() : x[base + at];
         if (indices != nullptr) indices[i] = at < 0 ? -1 : base + at;
       }
     });
-  });
+  };
+  if (c.in(0).dtype() == DType::kU8) return kernel(std::uint8_t{});
+  if (c.in(0).dtype() == DType::kI8) return kernel(std::int8_t{});
+  visit_float(c.in(0).dtype(), kernel);
 }
 
 void infer_average_grad(InferContext& c) { c.set(0, c.dtype(0), Shape(c.attributes().ints("extents"))); }

@@ -43,7 +43,7 @@ void pad_same(Window& w, std::size_t axis, bool upper) {
 }  // namespace
 
 bool Window::is_pointwise() const {
-  constexpr std::array<std::int64_t, 2> kOnes{1, 1}, kNone{0, 0};
+  constexpr Extents kOnes{1, 1, 1}, kNone{0, 0, 0};
   return kernel == kOnes && stride == kOnes && pad_begin == kNone && pad_end == kNone;
 }
 
@@ -54,7 +54,8 @@ Shape Window::output_shape(std::int64_t n, std::int64_t channels) const {
 }
 
 Window window_of(const Attributes& attributes, const Shape& x, std::vector<std::int64_t> kernel) {
-  if (x.rank() < 3 || x.rank() > 4) throw user_error("input must be [N, C, W] or [N, C, H, W], got {}", x.text());
+  if (x.rank() < 3 || x.rank() > 5)
+    throw user_error("input must be [N, C] and one to three spatial axes, got {}", x.text());
   Window w;
   w.spatial_rank = x.rank() - 2;
   const auto count = static_cast<std::size_t>(w.spatial_rank);
@@ -66,7 +67,7 @@ Window window_of(const Attributes& attributes, const Shape& x, std::vector<std::
   if (mode != "NOTSET" && mode != "SAME_UPPER" && mode != "SAME_LOWER" && mode != "VALID")
     throw user_error("auto_pad '{}' is unknown", mode);
   for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t axis = 2 - count + i;
+    const std::size_t axis = 3 - count + i;
     if (kernel[i] < 1 || kernel[i] >= kLongest)
       throw user_error("a kernel extent of {}; expected 1 or more", kernel[i]);
     w.input[axis] = x[static_cast<int>(2 + i)];
