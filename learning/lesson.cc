@@ -1,5 +1,7 @@
 #include "learning/lesson.h"
 
+#include <stdexcept>
+
 #include "learning/answer_loss.h"
 #include "tensor/error.h"
 
@@ -21,6 +23,8 @@ LossGraphs loss_graphs(const Bundle& bundle) {
 }
 
 const std::shared_ptr<const Graph>& LossGraphs::for_request(const Bundle& bundle, const SuffixRequest& suffix) const {
+  if (!sound || !text)
+    throw std::logic_error("loss graphs are missing: prepare() of the editor, or loss_graphs(), makes them");
   return suffix.graph == bundle.graph() ? sound : text;
 }
 

@@ -15,6 +15,7 @@
 #include "editors/mechanisms/target_optimizer.h"
 #include "editors/registry.h"
 #include "graph/import.h"
+#include "lalm/link.h"
 #include "learning/site_weight.h"
 #include "tensor/error.h"
 #include "tensor/staged_output.h"
@@ -373,6 +374,9 @@ TEST_F(TargetVectors, GradientAgreesWithCentralDifferences) {
 TEST_F(TargetVectors, AtTheLastPromptTokenOnlyRowsFromThereOnAreExecuted) {
   for (std::size_t i = 0; i < views_.size(); ++i)
     EXPECT_EQ(readings_[i].placement.cut, views_[i].view.prompt.length() - 1);
+  const Lesson lesson{views_[0].view.prompt, problem_.target, 1, Objective::kTargetNew};
+  const SuffixRequest suffix = lesson_request(session_, base_, losses_, lesson, readings_[0].placement.cut);
+  EXPECT_EQ(suffix.request.inputs.at("input_ids").tensor.numel(), static_cast<std::int64_t>(problem_.target.size()));
   session_.trace(true);
   session_.reset_counters();
   run();
