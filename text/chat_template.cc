@@ -17,7 +17,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uintmax_t kMaxConfigBytes = 64u << 20;
-constexpr std::string_view kWayOut = "write its layout as 'retune_chat_template' in the bundle's processor_config.json";
+constexpr std::string_view kWayOut =
+    "write its layout as 'retune_chat_template' in the bundle's processor_config.json (docs/formats/chat-layout.md)";
 
 // SHA-256 of templates known byte for byte; any other is recognised by the marks that it writes.
 constexpr std::array<std::string_view, 5> kKnownTemplates{
@@ -205,7 +206,7 @@ ChatTemplate ChatTemplate::find(const fs::path& folder) {
   const std::string bos_token = token_text(tokenizer, "bos_token", tokenizer_path.string());
   const fs::path jinja_path = folder / "chat_template.jinja";
   if (fs::exists(jinja_path)) {
-    return from_jinja(read_text(jinja_path, kMaxConfigBytes), bos_token, audio, jinja_path.string());
+    return from_jinja(read_file(jinja_path, kMaxConfigBytes), bos_token, audio, jinja_path.string());
   }
   const fs::path json_path = folder / "chat_template.json";
   for (const auto& [path, json] :

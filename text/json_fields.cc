@@ -33,7 +33,7 @@ void require_shallow(std::string_view text, std::string_view where) {
 
 }  // namespace
 
-std::string read_text(const std::filesystem::path& path, std::uintmax_t max_bytes) {
+std::string read_file(const std::filesystem::path& path, std::uintmax_t max_bytes) {
   std::error_code error;
   const std::uintmax_t size = std::filesystem::file_size(path, error);
   if (error) throw user_error("{}: cannot read: {}", path.string(), error.message());
@@ -45,7 +45,7 @@ std::string read_text(const std::filesystem::path& path, std::uintmax_t max_byte
 }
 
 Json read_json(const std::filesystem::path& path, std::uintmax_t max_bytes) {
-  return parse_json(read_text(path, max_bytes), path.string());
+  return parse_json(read_file(path, max_bytes), path.string());
 }
 
 Json parse_json(std::string_view text, std::string_view where) {

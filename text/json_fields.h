@@ -14,7 +14,7 @@ using Json = nlohmann::json;
 
 // User error for a file that is absent, larger than max_bytes, or not JSON.
 Json read_json(const std::filesystem::path& path, std::uintmax_t max_bytes);
-std::string read_text(const std::filesystem::path& path, std::uintmax_t max_bytes);
+std::string read_file(const std::filesystem::path& path, std::uintmax_t max_bytes);
 Json parse_json(std::string_view text, std::string_view where);
 
 // A field of an object. `where` names the object ("tokenizer.json: model"). The *_or forms take an absent or null field

@@ -85,7 +85,7 @@ struct Tokenizer::State {
 };
 
 Tokenizer Tokenizer::load(const std::filesystem::path& tokenizer_json) {
-  return parse(read_text(tokenizer_json, kMaxFileBytes), tokenizer_json.string());
+  return parse(read_file(tokenizer_json, kMaxFileBytes), tokenizer_json.string());
 }
 
 Tokenizer Tokenizer::parse(std::string_view json, std::string name_for_errors) {
