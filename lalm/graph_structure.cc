@@ -151,9 +151,19 @@ std::set<std::int32_t> GraphStructure::nodes_between(ValueId from, const std::se
     const std::int32_t producer = graph_.value(next).producer;
     if (producer < 0 || !nodes.insert(producer).second) continue;
     const Node& node = graph_.nodes()[static_cast<std::size_t>(producer)];
-    pending.insert(pending.end(), node.inputs.begin(), node.inputs.end());
+    if (node.op != "Shape") pending.insert(pending.end(), node.inputs.begin(), node.inputs.end());
   }
-  return nodes;
+  if (until.empty()) return nodes;
+  // Masks and position tables are computed beside the stream, once for all blocks: what does not come from `until` is no part of this one.
+  std::set<std::int32_t> kept;
+  for (const std::int32_t index : nodes) {
+    const Node& node = graph_.nodes()[static_cast<std::size_t>(index)];
+    const bool inside = node.op != "Shape" && std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId id) {
+      return id != kNoValue && (until.contains(id) || until.contains(seen_through(id)) || kept.contains(graph_.value(id).producer));
+    });
+    if (inside) kept.insert(index);
+  }
+  return kept;
 }
 
 std::optional<ResidualSum> GraphStructure::sum_at(ValueId id) const {

@@ -46,7 +46,7 @@ class GraphStructure {
   std::vector<ResidualSum> spine(ValueId id) const;
   // The residual sum that `id` is; nothing if it is none.
   std::optional<ResidualSum> sum_at(ValueId id) const;
-  // Nodes that compute `from`, back to but without those that compute a value of `until`.
+  // Nodes on a path from a value of `until` to `from`; all that `from` is computed from if `until` is empty.
   std::set<std::int32_t> nodes_between(ValueId from, const std::set<ValueId>& until) const;
   // Steps back over Cast, Identity and Dropout.
   ValueId seen_through(ValueId id) const;
