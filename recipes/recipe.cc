@@ -208,17 +208,17 @@ Form method_form(const std::string& method) {
 std::string recipe_schema() {
   Settings edit = json_schema(recipe_form());
   edit["properties"]["settings"] = {{"type", "object"}, {"description", "of the method"}};
-  edit["required"] = {"method"};
+  edit["required"] = Settings::array({"method"});
   Settings methods = Settings::array();
   for (const std::string& word : method_words())
     methods.push_back({{"if", {{"properties", {{"method", {{"const", word}}}}}}},
                        {"then", {{"properties", {{"settings", json_schema(method_form(word))}}}}}});
   edit["allOf"] = std::move(methods);
   Settings train = json_schema(train_recipe_form());
-  train["required"] = {"train"};
+  train["required"] = Settings::array({"train"});
   const Settings schema = {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
                            {"title", "Retune recipe"},
-                           {"if", {{"required", {"train"}}}},
+                           {"if", {{"required", Settings::array({"train"})}}},
                            {"then", std::move(train)},
                            {"else", std::move(edit)}};
   return json_bytes(schema, 2) + "\n";

@@ -50,6 +50,13 @@ void check_mode(const Editor& editor, StudyMode mode, std::size_t facts) {
     throw user_error("method '{}' cannot edit a model that it has edited; use mode single or batch", info.word);
 }
 
+// Results that lie around the model could be taken for a study's and be replaced, the model with them.
+void check_not_around(const fs::path& out, const fs::path& model) {
+  const fs::path inside = fs::weakly_canonical(model).lexically_relative(fs::weakly_canonical(out));
+  if (!inside.empty() && *inside.begin() != "..")
+    throw user_error("the output folder {} holds the model {}; choose another place", out.string(), model.string());
+}
+
 std::vector<Probe> probes_of(const FactSet& facts, const Cell& cell) {
   std::vector<Probe> probes;
   for (std::size_t i = cell.begin; i < cell.end; ++i)
@@ -77,6 +84,7 @@ struct Work {
     if (cells.empty()) throw user_error("there are no facts to edit");
     check_mode(*editor, run.recipe.mode(), facts.facts().size());
     check_output_apart(run.out, run.model);
+    check_not_around(run.out, run.model);
     facts.check_audio();
     if (const auto path = run.recipe.corpus()) {
       corpus = Corpus::load(*path, run.recipe.corpus_audio_root().value_or(default_audio_root(*path).string()));
@@ -96,13 +104,8 @@ struct Work {
   std::vector<std::string> varying() const {
     std::set<std::string> names;
     for (const Site& site : sites)
-      for (const DeltaTarget& target : site.targets) names.merge(name_set(target));
-    return {names.begin(), names.end()};
-  }
-
- private:
-  std::set<std::string> name_set(const DeltaTarget& target) const {
-    const std::vector<std::string> names = parameters_of(base.view(), target);
+      for (const DeltaTarget& target : site.targets)
+        for (const std::string& name : parameters_of(base.view(), target)) names.insert(name);
     return {names.begin(), names.end()};
   }
 };
