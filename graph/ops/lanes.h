@@ -10,7 +10,8 @@
 
 namespace retune {
 
-inline constexpr int kLanes = 16;
+// More than GCC unrolls before it looks for vectors (16), or a maximum stays scalar.
+inline constexpr int kLanes = 32;
 
 // Sum of term(0) ... term(n - 1); 0 for n = 0.
 template <class T, class F>
@@ -43,9 +44,11 @@ inline T lane_max(std::int64_t n, F&& term) {
     const T value = term(i + lane);
     lanes[lane] = value > lanes[lane] ? value : lanes[lane];
   }
-  T largest = lanes[0];
-  for (const T lane : lanes) largest = lane > largest ? lane : largest;
-  return largest;
+  for (int width = kLanes / 2; width > 0; width /= 2) {
+    for (int lane = 0; lane < width; ++lane)
+      lanes[lane] = lanes[lane + width] > lanes[lane] ? lanes[lane + width] : lanes[lane];
+  }
+  return lanes[0];
 }
 
 }  // namespace retune
