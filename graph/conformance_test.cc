@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iostream>
 
+#include "graph/op_registry.h"
 #include "tensor/error.h"
 
 namespace retune {
@@ -17,6 +18,7 @@ namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::IsSubsetOf;
 
 const fs::path kGolden = "tests/golden/operators";
 const fs::path kSuite = "../shared/onnx-backend-tests/node";
@@ -56,6 +58,12 @@ TEST(Conformance, OperatorsPassOnnxsOwnNodeTests) {
   std::cout << result.passed << " passed, " << result.failed << " failed, " << result.unsupported << " unsupported:";
   for (const auto& [op, count] : result.unsupported_by_op) std::cout << " " << op << " " << count << ",";
   std::cout << "\n";
+  EXPECT_GE(result.passed, 500);
+  // Operators that Retune has, but not as the test wants them: windows over three axes and integers, strings, training.
+  std::vector<std::string> partly;
+  for (const auto& [op, count] : result.unsupported_by_op)
+    if (OpRegistry::standard().find("", op, 1000) != nullptr) partly.push_back(op);
+  EXPECT_THAT(partly, IsSubsetOf({"AveragePool", "Constant", "Dropout", "MaxPool"}));
   EXPECT_EQ(result.passed + result.failed + result.unsupported,
             std::distance(fs::directory_iterator(kSuite), fs::directory_iterator()));
 }

@@ -59,7 +59,10 @@ class Importer {
   }
 
   void add_input(Graph& graph, const onnx::ValueInfoProto& input) {
-    if (!input.type().has_tensor_type()) fail(fmt::format("input '{}' is not a tensor", input.name()));
+    // Inputs of a Loop's or Scan's body need not say their type.
+    const bool typed = input.has_type() && input.type().value_case() != onnx::TypeProto::VALUE_NOT_SET;
+    if (typed && !input.type().has_tensor_type())
+      fail(fmt::format("input '{}' is a sequence, a map or optional, which is not supported", input.name()));
     const ValueId id = graph.add_input(input.name(), static_cast<DType>(input.type().tensor_type().elem_type()));
     graph.value(id).declared = dims_of(input);
   }

@@ -193,31 +193,34 @@ struct ErfGelu {
   explicit ErfGelu(const Attributes&) {}
   template <class T>
   T value(T x) const {
-    return T{0.5} * x * (T{1} + vector_math::erf(x * std::numbers::sqrt2_v<T> * T{0.5}));
+    return x * vector_math::normal_cdf(x);
   }
   template <class T>
   T slope(T x) const {
     constexpr T kDensityAtZero = std::numbers::inv_sqrtpi_v<T> / std::numbers::sqrt2_v<T>;
-    const T cumulative = T{0.5} * (T{1} + vector_math::erf(x * std::numbers::sqrt2_v<T> * T{0.5}));
-    return cumulative + x * kDensityAtZero * vector_math::exp(T{-0.5} * x * x);
+    return vector_math::normal_cdf(x) + x * kDensityAtZero * vector_math::exp(T{-0.5} * x * x);
   }
 };
 
-// Its approximation 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), section 2 of the same paper.
+// Its approximation x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3), section 2 of the same paper; as x
+// sigmoid(2u), which does not cancel for x < 0.
 struct TanhGelu {
   static constexpr bool kFromOutput = false;
   explicit TanhGelu(const Attributes&) {}
   template <class T>
-  static constexpr T kScale = std::numbers::sqrt2_v<T> * std::numbers::inv_sqrtpi_v<T>;
+  static constexpr T kScale = T{2} * std::numbers::sqrt2_v<T> * std::numbers::inv_sqrtpi_v<T>;
+  template <class T>
+  static T gate(T x) {
+    return vector_math::sigmoid(kScale<T> * (x + T{0.044715} * x * x * x));
+  }
   template <class T>
   T value(T x) const {
-    return T{0.5} * x * (T{1} + vector_math::tanh(kScale<T> * (x + T{0.044715} * x * x * x)));
+    return x * gate(x);
   }
   template <class T>
   T slope(T x) const {
-    const T t = vector_math::tanh(kScale<T> * (x + T{0.044715} * x * x * x));
-    const T inner = kScale<T> * (T{1} + T{3} * T{0.044715} * x * x);
-    return T{0.5} * (T{1} + t) + T{0.5} * x * (T{1} - t * t) * inner;
+    const T s = gate(x);
+    return s + x * s * (T{1} - s) * kScale<T> * (T{1} + T{3} * T{0.044715} * x * x);
   }
 };
 

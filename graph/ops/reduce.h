@@ -39,7 +39,7 @@ namespace reduce_detail {
 
 inline constexpr std::int64_t kLanes = 16;
 inline constexpr std::int64_t kBlock = 1024;   // elements of a row, or rows of a column, folded in one go
-inline constexpr std::int64_t kColumns = 512;  // columns that one task folds side by side
+inline constexpr std::int64_t kColumns = 128;  // columns that one task folds side by side
 
 // One contiguous row. Fold has T identity() and T operator()(T a, T b); load(i) is element i, mapped.
 template <class T, class Fold, class Load>

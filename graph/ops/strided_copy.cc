@@ -36,21 +36,36 @@ bool simplify(StridedCopy& copy) {
   return true;
 }
 
-// Walks the first `axes` axes: where index `at` of their product starts on either side.
-struct Position {
-  std::int64_t source = 0;
-  std::int64_t target = 0;
-};
-Position position(const StridedCopy& copy, std::size_t axes, std::int64_t at) {
-  Position p{copy.source_start, copy.target_start};
-  for (std::size_t axis = axes; axis-- > 0;) {
-    const std::int64_t index = at % copy.extents[axis];
-    at /= copy.extents[axis];
-    p.source += index * copy.source_strides[axis];
-    p.target += index * copy.target_strides[axis];
+// Walks the indices of the first `axes` axes in order, from the `at`-th on, and says where each starts on either side.
+class Walk {
+ public:
+  Walk(const StridedCopy& copy, std::size_t axes, std::int64_t at)
+      : copy_(copy), index_(axes), source_(copy.source_start), target_(copy.target_start) {
+    for (std::size_t axis = axes; axis-- > 0;) {
+      index_[axis] = at % copy.extents[axis];
+      at /= copy.extents[axis];
+      source_ += index_[axis] * copy.source_strides[axis];
+      target_ += index_[axis] * copy.target_strides[axis];
+    }
   }
-  return p;
-}
+  std::int64_t source() const { return source_; }
+  std::int64_t target() const { return target_; }
+  void next() {
+    for (std::size_t axis = index_.size(); axis-- > 0;) {
+      source_ += copy_.source_strides[axis];
+      target_ += copy_.target_strides[axis];
+      if (++index_[axis] < copy_.extents[axis]) return;
+      source_ -= copy_.source_strides[axis] * copy_.extents[axis];
+      target_ -= copy_.target_strides[axis] * copy_.extents[axis];
+      index_[axis] = 0;
+    }
+  }
+
+ private:
+  const StridedCopy& copy_;
+  std::vector<std::int64_t> index_;
+  std::int64_t source_, target_;
+};
 
 template <class U>
 void copy_run(const U* from, std::int64_t from_step, U* to, std::int64_t to_step, std::int64_t count) {
@@ -75,15 +90,16 @@ void copy_runs(ThreadPool& pool, const StridedCopy& copy, const U* source, U* ta
   for (std::size_t axis = 0; axis < last; ++axis) rows *= copy.extents[axis];
   const std::int64_t pieces = (run + kElementGrain - 1) / kElementGrain;
   const std::int64_t piece = (run + pieces - 1) / pieces;
-  pool.parallel_for(rows * pieces, std::max<std::int64_t>(1, kElementGrain / piece),
-                    [&](std::int64_t begin, std::int64_t end) {
-                      for (std::int64_t i = begin; i < end; ++i) {
-                        const Position p = position(copy, last, i / pieces);
-                        const std::int64_t first = (i % pieces) * piece;
-                        copy_run(source + p.source + first * from_step, from_step, target + p.target + first * to_step,
-                                 to_step, std::min(piece, run - first));
-                      }
-                    });
+  const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / piece);
+  pool.parallel_for(rows * pieces, grain, [&](std::int64_t begin, std::int64_t end) {
+    Walk row(copy, last, begin / pieces);
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t first = i % pieces * piece;
+      copy_run(source + row.source() + first * from_step, from_step, target + row.target() + first * to_step, to_step,
+               std::min(piece, run - first));
+      if ((i + 1) % pieces == 0) row.next();
+    }
+  });
 }
 
 // The target is contiguous along the last axis, the source along `other`: tile by tile, so that both are read by cache
@@ -107,13 +123,13 @@ void copy_tiles(ThreadPool& pool, StridedCopy copy, std::size_t other, const U* 
   pool.parallel_for(
       planes * tiles_down * tiles_across, kElementGrain / (kTile * kTile), [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = begin; i < end; ++i) {
-          const Position p = position(copy, axes - 2, i / (tiles_down * tiles_across));
+          const Walk plane(copy, axes - 2, i / (tiles_down * tiles_across));
           const std::int64_t tile = i % (tiles_down * tiles_across);
           const std::int64_t top = tile / tiles_across * kTile, left = tile % tiles_across * kTile;
           const std::int64_t bottom = std::min(top + kTile, height), right = std::min(left + kTile, width);
           for (std::int64_t row = top; row < bottom; ++row) {
-            const U* from = source + p.source + row;
-            U* to = target + p.target + row * down;
+            const U* from = source + plane.source() + row;
+            U* to = target + plane.target() + row * down;
             for (std::int64_t column = left; column < right; ++column) to[column] = from[column * across];
           }
         }

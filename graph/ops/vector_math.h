@@ -64,9 +64,12 @@ inline float tanh(float x) {
   return magnitude < 0.6f ? near : far;
 }
 
-// x + x P(x^2) near 0; elsewhere 1 - exp(-t - t Q(t)) with t = |x| and the sign of x (Q fits -log(erfc(t)) / t - 1).
-inline float erf(float x) {
-  const float magnitude = std::fabs(x);
+// The two pieces of erf and of the normal distribution function: erf(x) = x + x P(x^2) for |x| < kErfBend; erfc(t) =
+// exp(-t - t Q(t)) for t >= kErfBend, where Q fits -log(erfc(t)) / t - 1 up to 3.93. Beyond that erfc is less than half
+// a unit in the last place of 1 and taken as 0.
+inline constexpr float kErfBend = 0.925f;
+
+inline float erf_near(float x) {
   const float s = x * x;
   float p = 8.327487740e-05f;
   p = std::fma(p, s, -8.133215597e-04f);
@@ -75,9 +78,10 @@ inline float erf(float x) {
   p = std::fma(p, s, 1.128369123e-01f);
   p = std::fma(p, s, -3.761263490e-01f);
   p = std::fma(p, s, 1.283791661e-01f);
-  const float near = std::fma(p, x, x);
-  // erf(3.93) rounds to 1. The comparison keeps NaN.
-  const float t = magnitude > 3.93f ? 3.93f : magnitude;
+  return std::fma(p, x, x);
+}
+
+inline float erfc_far(float t) {
   float q = 4.806378456e-06f;
   q = std::fma(q, t, -4.399879981e-05f);
   q = std::fma(q, t, -5.751885328e-05f);
@@ -86,8 +90,27 @@ inline float erf(float x) {
   q = std::fma(q, t, 1.052944660e-01f);
   q = std::fma(q, t, 6.356092691e-01f);
   q = std::fma(q, t, 1.285551190e-01f);
-  const float far = std::copysign(1.0f - exp(-std::fma(q, t, t)), x);
-  return magnitude < 0.925f ? near : far;
+  const float tail = exp(-std::fma(q, t, t));
+  return t > 3.93f ? 0.0f : tail;  // NaN stays NaN
+}
+
+inline float erf(float x) {
+  const float magnitude = std::fabs(x);
+  const float far = std::copysign(1.0f - erfc_far(magnitude), x);
+  const float near = erf_near(x);
+  return magnitude < kErfBend ? near : far;
+}
+
+// Phi(x), the distribution function of the standard normal: erfc(-x / sqrt(2)) / 2. Without 1 + erf(...), which cancels
+// for x < 0.
+inline double normal_cdf(double x) { return 0.5 * std::erfc(x * (-0.5 * std::numbers::sqrt2)); }
+inline float normal_cdf(float x) {
+  const float z = x * (0.5f * std::numbers::sqrt2_v<float>);
+  const float magnitude = std::fabs(z);
+  const float tail = 0.5f * erfc_far(magnitude);
+  const float far = z < 0.0f ? tail : 1.0f - tail;
+  const float near = std::fma(0.5f, erf_near(z), 0.5f);
+  return magnitude < kErfBend ? near : far;
 }
 
 }  // namespace retune::vector_math

@@ -42,6 +42,14 @@ TEST(VectorMath, StaysWithinTwoUnitsInTheLastPlace) {
             3.0);
 }
 
+// What cancels in 1 + erf(x / sqrt(2)) must not cancel here.
+TEST(VectorMath, TheNormalDistributionIsAccurateInItsLowerTail) {
+  for (float x = -12.0f; x <= 12.0f; x += 0.001f) {
+    const double truth = 0.5 * std::erfc(-static_cast<double>(x) / std::sqrt(2.0));
+    ASSERT_NEAR(vector_math::normal_cdf(x), truth, x < 0 ? 3e-8 : 1.2e-7) << x;
+  }
+}
+
 TEST(VectorMath, ExtremesAreThoseOfTheStandardLibrary) {
   constexpr float kInf = std::numeric_limits<float>::infinity();
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
