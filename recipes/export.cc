@@ -1,4 +1,5 @@
 #include "recipes/export.h"
+#include "editors/settings.h"
 
 #include <algorithm>
 #include <map>
@@ -11,6 +12,8 @@
 namespace retune {
 
 namespace {
+
+using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kProofQuestions = 4;
 constexpr std::size_t kProofAnswers = 32;
@@ -57,12 +60,12 @@ std::int64_t prove_answers(const ExportRequest& request, const std::filesystem::
   return total;
 }
 
-Settings proof_json(const ExportedModel& exported) {
-  Settings files = Settings::array();
+Json proof_json(const ExportedModel& exported) {
+  Json files = Json::array();
   for (const ExportProof& proof : exported.proof.files) {
-    Settings names = Settings::array();
+    Json names = Json::array();
     for (const auto& path : proof.files) names.push_back(path.filename().string());
-    Settings edited = Settings::array();
+    Json edited = Json::array();
     for (const ExportProof::EditedTensor& tensor : proof.edited)
       edited.push_back({{"name", tensor.name}, {"before", tensor.before.hex()}, {"after", tensor.after.hex()}});
     files.push_back({{"files", std::move(names)},

@@ -23,14 +23,19 @@ Settings text_schema(const Setting& setting) {
   return schema;
 }
 
+Settings bound(const Setting& setting, double limit) {
+  if (setting.type == Setting::Type::kInteger) return static_cast<std::int64_t>(limit);
+  return limit;
+}
+
 Settings setting_schema(const Setting& setting) {
   Settings schema = Settings::object();
   switch (setting.type) {
     case Setting::Type::kNumber:
     case Setting::Type::kInteger:
       schema["type"] = setting.type == Setting::Type::kNumber ? "number" : "integer";
-      if (setting.least) schema["minimum"] = *setting.least;
-      if (setting.most) schema["maximum"] = *setting.most;
+      if (setting.least) schema["minimum"] = bound(setting, *setting.least);
+      if (setting.most) schema["maximum"] = bound(setting, *setting.most);
       break;
     case Setting::Type::kBoolean:
       schema["type"] = "boolean";

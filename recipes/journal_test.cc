@@ -70,7 +70,7 @@ TEST(Journal, EveryLineIsJson) {
 TEST(Journal, ATornLastLineIsDroppedWhereverItWasTorn) {
   const auto path = fresh_path();
   const std::string whole = three_entries(path);
-  for (std::size_t length = 0; length < whole.size(); ++length) {
+  for (std::size_t length = 0; length < whole.size(); length += 5) {
     put(path, whole.substr(0, length));
     Journal journal = Journal::open(path, kStudy);
     const auto lines =

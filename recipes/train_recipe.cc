@@ -16,13 +16,24 @@ constexpr double kLargestSeed = 9007199254740992.0;
 constexpr double kLargestSize = 1e6;
 constexpr double kLargestCount = 1e9;
 
+// The types that the members of an options struct have.
+template <class T>
+struct MemberOf {
+  using Type = std::variant<std::int64_t T::*, std::uint64_t T::*, double T::*>;
+};
+template <>
+struct MemberOf<SynthOptions> {
+  template <class Value>
+  using Member = Value SynthOptions::*;
+  using Type = std::variant<Member<std::int64_t>, Member<std::uint64_t>, Member<double>, Member<int>,
+                            Member<std::string>, Member<std::vector<std::string>>>;
+};
+
 // A member of an options struct that a recipe may set; type and default are the struct's.
 template <class T>
 struct Field {
   const char* name;
-  std::variant<std::int64_t T::*, double T::*, std::uint64_t T::*, int T::*, std::string T::*,
-               std::vector<std::string> T::*>
-      member;
+  typename MemberOf<T>::Type member;
   double least = 0;
   double most = 0;
   std::vector<std::string> choices = {};
@@ -42,8 +53,7 @@ std::vector<Setting> settings_of(std::span<const Field<T>> fields, const T& defa
   std::vector<Setting> settings;
   for (const Field<T>& field : fields)
     std::visit(
-        [&](auto member) {
-          using Value = std::remove_cvref_t<decltype(defaults.*member)>;
+        [&]<class Value>(Value T::*member) {
           Setting setting{field.name, type_of<Value>(), defaults.*member, {}, {}, field.choices, field.meaning};
           if constexpr (std::is_arithmetic_v<Value>) {
             setting.least = field.least;
@@ -55,18 +65,18 @@ std::vector<Setting> settings_of(std::span<const Field<T>> fields, const T& defa
   return settings;
 }
 
+template <class T, class Value>
+void set_member(T& options, Value T::*member, const Settings& resolved, const char* name) {
+  if constexpr (std::is_same_v<Value, std::vector<std::string>>)
+    options.*member = texts_of(resolved, name);
+  else
+    options.*member = resolved.at(name).template get<Value>();
+}
+
 template <class T>
 T filled(std::span<const Field<T>> fields, const Settings& resolved, T options) {
   for (const Field<T>& field : fields)
-    std::visit(
-        [&](auto member) {
-          using Value = std::remove_cvref_t<decltype(options.*member)>;
-          if constexpr (std::is_same_v<Value, std::vector<std::string>>)
-            options.*member = texts_of(resolved, field.name);
-          else
-            options.*member = resolved.at(field.name).template get<Value>();
-        },
-        field.member);
+    std::visit([&](auto member) { set_member(options, member, resolved, field.name); }, field.member);
   return options;
 }
 
