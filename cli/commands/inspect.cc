@@ -1,0 +1,188 @@
+#include "cli/arguments.h"
+#include "cli/commands/commands.h"
+#include "cli/console.h"
+#include "cli/session_flags.h"
+#include "eval/text_table.h"
+#include "graph/import.h"
+#include "graph/summary.h"
+#include "lalm/bundle.h"
+#include "lalm/check.h"
+#include "tensor/error.h"
+#include "weights/onnx_proto.h"
+
+namespace retune {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+Json ports_json(const std::vector<GraphSummary::Port>& ports) {
+  Json result = Json::array();
+  for (const auto& port : ports) result.push_back({{"name", port.name}, {"type", port.type}});
+  return result;
+}
+
+enum class Hashes { kLeaveOut, kShow };
+
+Json model_json(const OnnxModel& model, const std::string& file, Hashes hashes) {
+  const GraphSummary summary = summarise(import_onnx(model, file));
+  const auto& skeleton = model.skeleton();
+  Json opsets = Json::object();
+  for (const auto& opset : skeleton.opset_import())
+    opsets[opset.domain().empty() ? "ai.onnx" : opset.domain()] = opset.version();
+  Json parameters = Json::object();
+  for (const auto& [dtype, tensors] : summary.parameters)
+    parameters[dtype] = {{"tensors", tensors.tensors}, {"elements", tensors.elements}, {"bytes", tensors.bytes}};
+  Json result = {{"file", file},
+                 {"bytes", model.file_bytes()},
+                 {"producer", skeleton.producer_name() +
+                                  (skeleton.producer_version().empty() ? "" : " " + skeleton.producer_version())},
+                 {"ir_version", skeleton.ir_version()},
+                 {"opsets", opsets},
+                 {"external_files", model.external_locations()},
+                 {"nodes", summary.nodes},
+                 {"parameters", parameters},
+                 {"inputs", ports_json(summary.inputs)},
+                 {"outputs", ports_json(summary.outputs)},
+                 {"operators", summary.operators},
+                 {"unsupported", summary.unsupported}};
+  if (hashes == Hashes::kShow) {
+    result["sha256"] = ContentHash::of_file(model.path()).hex();
+    result["graph_sha256"] = model.graph_hash().hex();
+  }
+  return result;
+}
+
+Json site_json(const Site& site) {
+  Json stored = Json::array();
+  for (const DeltaTarget& target : site.targets)
+    stored.push_back({{"file", target.file},
+                      {"initializer", target.initializer},
+                      {"transposed", target.transposed},
+                      {"dtype", dtype_name(target.stored)}});
+  return {{"name", site.name}, {"in", site.in}, {"out", site.out}, {"stored", stored}};
+}
+
+Json bundle_json(const Bundle& bundle, Hashes hashes) {
+  Json models = Json::array();
+  for (const auto& [file, model] : bundle.models()) models.push_back(model_json(*model, file, hashes));
+  const SiteMap& map = bundle.sites();
+  Json sites = Json::array();
+  for (const Site& site : map.sites) sites.push_back(site_json(site));
+  Json result = {
+      {"bundle", bundle.folder().string()},
+      {"models", models},
+      {"vocabulary", bundle.decoder().vocabulary},
+      {"decoder", {{"blocks", map.blocks.decoder}, {"width", map.decoder_width}, {"hidden", map.decoder_hidden}}},
+      {"encoder", {{"blocks", map.blocks.encoder}, {"width", map.encoder_width}}},
+      {"connector", {{"layers", map.blocks.connector_layers}}},
+      {"sites", sites},
+      {"unexplained", map.unmatched}};
+  if (hashes == Hashes::kShow) result["hash"] = bundle.hash().hex();
+  return result;
+}
+
+std::string ports_text(const Json& ports) {
+  std::string text;
+  for (const Json& port : ports)
+    text += fmt::format("    {}  {}\n", port["name"].get<std::string>(), port["type"].get<std::string>());
+  return text;
+}
+
+void print_model(const Json& model, std::ostream& out) {
+  out << fmt::format("{}  {}, {} nodes", model["file"].get<std::string>(),
+                     size_text(model["bytes"].get<std::int64_t>()), model["nodes"].get<std::int64_t>());
+  for (const auto& [domain, version] : model["opsets"].items()) out << ", " << domain << " " << version;
+  if (const auto producer = model["producer"].get<std::string>(); !producer.empty()) out << ", by " << producer;
+  out << "\n";
+  for (const auto& [dtype, tensors] : model["parameters"].items())
+    out << fmt::format("  {} parameters in {} tensors of {}, {}\n", tensors["elements"].get<std::int64_t>(),
+                       tensors["tensors"].get<std::int64_t>(), dtype, size_text(tensors["bytes"].get<std::int64_t>()));
+  out << "  inputs\n" << ports_text(model["inputs"]) << "  outputs\n" << ports_text(model["outputs"]);
+  for (const auto& [op, count] : model["unsupported"].items())
+    out << fmt::format("  not supported: {} ({} nodes)\n", op, count.get<std::int64_t>());
+  if (model.contains("sha256"))
+    out << "  file   " << model["sha256"].get<std::string>() << "\n  graph  "
+        << model["graph_sha256"].get<std::string>() << "\n";
+}
+
+void print_bundle(const Json& bundle, std::ostream& out) {
+  for (const Json& model : bundle["models"]) print_model(model, out);
+  out << fmt::format("\ndecoder: {} blocks of width {}, MLPs of {}; vocabulary {}\n",
+                     bundle["decoder"]["blocks"].get<std::int64_t>(), bundle["decoder"]["width"].get<std::int64_t>(),
+                     bundle["decoder"]["hidden"].get<std::int64_t>(), bundle["vocabulary"].get<std::int64_t>());
+  out << fmt::format("encoder: {} blocks of width {}; connector: {} layers\n",
+                     bundle["encoder"]["blocks"].get<std::int64_t>(), bundle["encoder"]["width"].get<std::int64_t>(),
+                     bundle["connector"]["layers"].get<std::int64_t>());
+  if (bundle.contains("hash")) out << "model: " << bundle["hash"].get<std::string>() << "\n";
+  std::vector<std::vector<std::string>> rows{{"site", "in", "out", "type", "stored in"}};
+  for (const Json& site : bundle["sites"]) {
+    const Json& stored = site["stored"];
+    rows.push_back({site["name"].get<std::string>(), std::to_string(site["in"].get<std::int64_t>()),
+                    std::to_string(site["out"].get<std::int64_t>()),
+                    stored.empty() ? "-" : stored[0]["dtype"].get<std::string>(),
+                    stored.empty() ? "-" : stored[0]["file"].get<std::string>()});
+  }
+  out << "\n" << text_table(rows);
+  for (const Json& branch : bundle["unexplained"])
+    out << "no pattern explains " << branch.get<std::string>() << "; reach it by node:NAME or init:NAME\n";
+}
+
+int inspect(const Arguments& arguments, Console& console) {
+  const fs::path path = arguments.path("MODEL");
+  const Hashes hashes = arguments.on("hash") ? Hashes::kShow : Hashes::kLeaveOut;
+  if (!fs::is_directory(path)) {
+    if (arguments.on("check")) throw user_error("--check asks a whole bundle; {} is no folder", path.string());
+    const Json model = model_json(OnnxModel::open(path), path.filename().string(), hashes);
+    if (arguments.on("json"))
+      console.print(model);
+    else
+      print_model(model, console.out());
+    return 0;
+  }
+  const Bundle bundle = Bundle::open(path);
+  Json document = bundle_json(bundle, hashes);
+  std::vector<CheckResult> checks;
+  if (arguments.on("check")) {
+    Session session(session_options(arguments));
+    checks = check_bundle(session, bundle);
+    for (const CheckResult& check : checks)
+      document["checks"].push_back({{"name", check.name}, {"passed", check.passed}, {"detail", check.detail}});
+  }
+  if (arguments.on("json")) {
+    console.print(document);
+  } else {
+    print_bundle(document, console.out());
+    if (!checks.empty()) console.out() << "\n";
+    for (const CheckResult& check : checks)
+      console.out() << fmt::format("{}  {}: {}\n", check.passed ? "passed" : "FAILED", check.name, check.detail);
+  }
+  require_checks(checks);
+  return 0;
+}
+
+}  // namespace
+
+Command inspect_command() {
+  return {
+      .name = "inspect",
+      .summary =
+          "Shows what a model holds: graphs, parameters, types, blocks and the sites that can be edited. With --check "
+          "asks it the same things in several ways that must agree, and exits 4 if Retune does not read it rightly.",
+      .positionals = {{.name = "MODEL", .meaning = "a bundle's folder, or one .onnx file"}},
+      .flags = {{.name = "check",
+                 .type = Flag::Type::kSwitch,
+                 .meaning = "ask the bundle whether Retune reads it rightly"},
+                {.name = "hash",
+                 .type = Flag::Type::kSwitch,
+                 .meaning = "show SHA-256 of files and graphs, and of the whole model"}},
+      .example =
+          "retune inspect demo/bundle --check\n\n"
+          "site                     in  out  type  stored in\n"
+          "decoder.block.0.mlp.down 448 160  f32   onnx/decoder_model_merged.onnx\n...\n"
+          "passed  prefix and suffix: logits differ by at most 2.1e-07 of their range",
+      .run = inspect};
+}
+
+}  // namespace retune

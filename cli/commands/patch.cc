@@ -1,0 +1,175 @@
+#include "adapters/patch.h"
+
+#include <memory>
+
+#include "adapters/patch_arithmetic.h"
+#include "adapters/view_difference.h"
+#include "cli/arguments.h"
+#include "cli/commands/commands.h"
+#include "cli/console.h"
+#include "cli/proof_text.h"
+#include "cli/session_flags.h"
+#include "lalm/bundle.h"
+#include "tensor/error.h"
+
+namespace retune {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::shared_ptr<const Patch> load(const std::string& path) { return std::make_shared<const Patch>(Patch::load(path)); }
+
+std::vector<std::shared_ptr<const Patch>> load_all(const std::vector<std::string>& paths) {
+  std::vector<std::shared_ptr<const Patch>> patches;
+  for (const std::string& path : paths) patches.push_back(load(path));
+  return patches;
+}
+
+int show(const Arguments& arguments, Console& console) {
+  const Patch patch = Patch::load(arguments.path("PATCH"));
+  const Detail detail = arguments.on("full") ? Detail::kFull : Detail::kSummary;
+  if (arguments.on("json"))
+    console.print(Json::parse(describe_json(patch, detail)));
+  else
+    console.out() << describe(patch, detail);
+  return 0;
+}
+
+int write_bundle(const Bundle& bundle, const Arguments& arguments, Console& console) {
+  Session session(session_options(arguments));
+  const BundleProof proof = save(bundle, arguments.path("out"), existing_output(arguments), session, {kProofQuestion});
+  if (arguments.on("json")) {
+    Json document = proof_json(proof);
+    document["bundle"] = arguments.text("out");
+    console.print(document);
+  } else {
+    console.out() << arguments.text("out") << "\n" << proof_text(proof);
+  }
+  return 0;
+}
+
+int apply(const Arguments& arguments, Console& console) {
+  Bundle bundle = Bundle::open(arguments.path("BUNDLE"));
+  for (const auto& patch : load_all(arguments.texts("PATCH"))) bundle = bundle.with(patch);
+  return write_bundle(bundle, arguments, console);
+}
+
+// The base is needed: what rounding to the stored type lost cannot be subtracted again.
+int revert(const Arguments& arguments, Console& console) {
+  const Bundle edited = Bundle::open(arguments.path("BUNDLE"));
+  Bundle bundle = Bundle::open(arguments.path("base"));
+  for (const auto& patch : load_all(arguments.texts("PATCH"))) bundle = bundle.with(patch);
+  const std::vector<std::string> others = differing_parameters(edited.view(), bundle.view());
+  if (!others.empty())
+    throw user_error(
+        "{} is not {} with these patches: '{}' and {} other tensors differ; name every patch, bottom first",
+        arguments.text("BUNDLE"), arguments.text("base"), others.front(), others.size() - 1);
+  return write_bundle(bundle.without_top(), arguments, console);
+}
+
+int write_patch(const Patch& patch, const Arguments& arguments, Console& console) {
+  patch.save(arguments.path("out"));
+  if (arguments.on("json"))
+    console.print(Json::parse(describe_json(patch, Detail::kSummary)));
+  else
+    console.out() << arguments.text("out") << "\n" << describe(patch, Detail::kSummary);
+  return 0;
+}
+
+int diff_bundles(const Arguments& arguments, Console& console) {
+  const Bundle from = Bundle::open(arguments.path("FROM"));
+  const Bundle to = Bundle::open(arguments.path("TO"));
+  return write_patch(diff(from.view(), to.view()), arguments, console);
+}
+
+int merge_patches(const Arguments& arguments, Console& console) {
+  const auto patches = load_all(arguments.texts("PATCH"));
+  const std::vector<double> weights = arguments.numbers("weights");
+  if (!weights.empty() && weights.size() != patches.size())
+    throw user_error("patch merge: {} weights for {} patches; give one each", weights.size(), patches.size());
+  std::vector<WeightedPatch> parts;
+  for (std::size_t i = 0; i < patches.size(); ++i) parts.push_back({patches[i], weights.empty() ? 1.0 : weights[i]});
+  MergeOptions options;
+  if (arguments.text("method") == "task_arithmetic") options.method = MergeOptions::Method::kTaskArithmetic;
+  if (arguments.given("normalise")) options.normalise = arguments.on("normalise");
+  options.lambda = arguments.number("lambda");
+  return write_patch(merge(parts, options), arguments, console);
+}
+
+Flag out_flag(const std::string& meaning) {
+  return {.name = "out", .type = Flag::Type::kPath, .meaning = meaning, .required = true};
+}
+
+Flag force_flag() {
+  return {.name = "force", .type = Flag::Type::kSwitch, .meaning = "replace the folder if it is there"};
+}
+
+const Positional kPatches{.name = "PATCH", .meaning = "patch files, bottom first", .count = Positional::Count::kMany};
+
+}  // namespace
+
+Command patch_show_command() {
+  return {.name = "patch show",
+          .summary = "Tells what a patch is: method, what it is for, and each change with its rank, norm and targets.",
+          .positionals = {{.name = "PATCH", .meaning = "a patch.h5"}},
+          .flags = {{.name = "full", .type = Flag::Type::kSwitch, .meaning = "with its recipe and facts"}},
+          .example = "retune patch show out/demo/rome/patch.h5",
+          .run = show};
+}
+
+Command patch_apply_command() {
+  return {.name = "patch apply",
+          .summary =
+              "Writes a bundle with patches on it, and proves that it is the base with exactly these changes. Refused "
+              "where a patch was made for another model or another stack.",
+          .positionals = {{.name = "BUNDLE", .meaning = "the bundle that the lowest patch was made for"}, kPatches},
+          .flags = {out_flag("folder of the new bundle"), force_flag()},
+          .example = "retune patch apply demo/bundle out/demo/rome/patch.h5 --out edited",
+          .run = apply};
+}
+
+Command patch_revert_command() {
+  return {
+      .name = "patch revert",
+      .summary =
+          "Writes a bundle without the topmost of its patches, bit for bit as it was before. Refused where BUNDLE is "
+          "not the base with these patches.",
+      .positionals = {{.name = "BUNDLE", .meaning = "the edited bundle"}, kPatches},
+      .flags =
+          {{.name = "base", .type = Flag::Type::kPath, .meaning = "the bundle without any patch", .required = true},
+           out_flag("folder of the new bundle"),
+           force_flag()},
+      .example = "retune patch revert edited out/demo/rome/patch.h5 --base demo/bundle --out reverted",
+      .run = revert};
+}
+
+Command patch_diff_command() {
+  return {
+      .name = "patch diff",
+      .summary = "Makes the patch that turns one bundle into another of the same graph.",
+      .positionals = {{.name = "FROM", .meaning = "a bundle"}, {.name = "TO", .meaning = "the bundle to arrive at"}},
+      .flags = {out_flag("the patch to write")},
+      .example = "retune patch diff demo/bundle edited --out change.h5",
+      .run = diff_bundles};
+}
+
+Command patch_merge_command() {
+  return {.name = "patch merge",
+          .summary = "Makes one patch of several that were made on the same model and stack.",
+          .positionals = {kPatches},
+          .flags = {out_flag("the patch to write"),
+                    {.name = "weights", .type = Flag::Type::kNumbers, .meaning = "one a patch; not given: all 1"},
+                    {.name = "method",
+                     .fallback = "linear",
+                     .meaning = "linear: the weighted mean; task_arithmetic: lambda times the weighted sum",
+                     .choices = {"linear", "task_arithmetic"}},
+                    {.name = "normalise",
+                     .type = Flag::Type::kSwitch,
+                     .meaning = "divide by the sum of the weights; not given: for linear only"},
+                    {.name = "lambda", .type = Flag::Type::kNumber, .fallback = "1", .meaning = "of task arithmetic"}},
+          .example = "retune patch merge dog.h5 cat.h5 --method task_arithmetic --lambda 0.5 --out both.h5",
+          .run = merge_patches};
+}
+
+}  // namespace retune

@@ -1,0 +1,54 @@
+#include "cli/interrupt.h"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+#include "tensor/error.h"
+
+namespace retune {
+namespace {
+
+TEST(InterruptGuard, TurnsTheFirstSignalIntoAFlag) {
+  const InterruptGuard guard;
+  EXPECT_NO_THROW(guard.check());
+  std::raise(SIGTERM);
+  EXPECT_TRUE(guard.flag().load());
+  try {
+    guard.check();
+    FAIL() << "the flag is raised";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kInterrupted);
+  }
+}
+
+TEST(InterruptGuard, IsLoweredForTheNextCommand) {
+  {
+    const InterruptGuard guard;
+    std::raise(SIGINT);
+  }
+  const InterruptGuard guard;
+  EXPECT_FALSE(guard.flag().load());
+}
+
+TEST(InterruptGuardDeathTest, ASecondSignalEndsTheProgramWithExitCodeThree) {
+  EXPECT_EXIT(
+      {
+        const InterruptGuard guard;
+        std::raise(SIGINT);
+        std::raise(SIGINT);
+      },
+      testing::ExitedWithCode(3), "retune: error: interrupted");
+}
+
+TEST(InterruptGuardDeathTest, WithoutAGuardTheFirstOneDoes) {
+  EXPECT_EXIT(
+      {
+        install_interrupt_handler();
+        std::raise(SIGTERM);
+      },
+      testing::ExitedWithCode(3), "retune: error: interrupted");
+}
+
+}  // namespace
+}  // namespace retune

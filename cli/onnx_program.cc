@@ -1,0 +1,36 @@
+#include "cli/onnx_program.h"
+
+#include <algorithm>
+
+#include "adapters/tensor_file.h"
+#include "editors/settings.h"
+#include "graph/import.h"
+#include "tensor/error.h"
+
+namespace retune {
+
+OnnxProgram open_program(const std::filesystem::path& file) {
+  OnnxModel model = OnnxModel::open(file);
+  auto graph = std::make_shared<const Graph>(import_onnx(model, file.filename().string()));
+  Parameters parameters = parameters_of(*graph, model);
+  return {std::move(model), std::move(graph), std::move(parameters)};
+}
+
+Request request_from(const Graph& graph, const std::filesystem::path& inputs) {
+  std::vector<std::string> names;
+  for (const ValueId id : graph.inputs) names.push_back(graph.value(id).name);
+  Request request;
+  for (auto& [name, tensor] : read_tensors(inputs, names)) {
+    if (std::find(names.begin(), names.end(), name) == names.end())
+      throw user_error("{}: the model has no input '{}'; did you mean '{}'? see retune inspect", inputs.string(), name,
+                       nearest_word(name, names));
+    const Value& input = graph.value(graph.require(name));
+    if (tensor.dtype() != input.dtype)
+      throw user_error("{}: input '{}' is {}, the model takes {}", inputs.string(), name, dtype_name(tensor.dtype()),
+                       dtype_name(input.dtype));
+    request.inputs[name] = {std::move(tensor), {}};
+  }
+  return request;
+}
+
+}  // namespace retune

@@ -1,0 +1,62 @@
+#include "cli/progress.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+namespace retune {
+
+namespace {
+
+constexpr double kQuietSeconds = 1.0;
+constexpr double kRedrawSeconds = 0.1;
+constexpr double kLineSeconds = 10.0;
+constexpr int kBarWidth = 24;
+
+}  // namespace
+
+double steady_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::string duration_text(double seconds) {
+  const auto whole = static_cast<std::int64_t>(std::llround(std::max(0.0, seconds)));
+  if (whole < 3600) return fmt::format("{}:{:02}", whole / 60, whole % 60);
+  return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+}
+
+ProgressBar::ProgressBar(Console& console, std::string label, Clock clock)
+    : console_(console), label_(std::move(label)), clock_(std::move(clock)), begun_(clock_()), shown_(begun_) {}
+
+ProgressBar::~ProgressBar() { console_.draw(""); }
+
+void ProgressBar::relabel(const std::string& label) {
+  label_ = label;
+  begun_ = shown_ = clock_();
+  first_ = -1;
+}
+
+void ProgressBar::update(std::int64_t done, std::int64_t total, const std::string& note) {
+  if (first_ < 0) first_ = std::max<std::int64_t>(0, done - 1);
+  const double now = clock_();
+  const double pause = console_.watched() ? kRedrawSeconds : kLineSeconds;
+  if (now - begun_ < kQuietSeconds || now - shown_ < pause) return;
+  shown_ = now;
+  console_.draw(line(done, total, now, note));
+}
+
+std::string ProgressBar::line(std::int64_t done, std::int64_t total, double now, const std::string& note) const {
+  const double share = total > 0 ? std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0) : 0.0;
+  const auto full = static_cast<std::size_t>(share * kBarWidth);
+  const std::string bar =
+      console_.watched() ? fmt::format(" [{}{}]", std::string(full, '#'), std::string(kBarWidth - full, '.')) : ":";
+  std::string text = fmt::format("{}{} {}/{} ({:.0f} %)", label_, bar, done, total, 100 * share);
+  if (done > first_ && total > done)
+    text += fmt::format(", {} left", duration_text((now - begun_) * static_cast<double>(total - done) /
+                                                   static_cast<double>(done - first_)));
+  return note.empty() ? text : text + ", " + note;
+}
+
+}  // namespace retune

@@ -1,0 +1,50 @@
+// How far a long step is, with the time left. Nothing is shown in its first second.
+//
+//   ProgressBar bar(console, "clips");
+//   synthesise(options, out, [&](const SynthProgress& p) { bar.update(p.done, p.total); });
+//
+// On a terminal one line is drawn over ten times a second at most; elsewhere a line is written every ten seconds.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "cli/console.h"
+
+namespace retune {
+
+// Seconds since any fixed moment.
+using Clock = std::function<double()>;
+double steady_seconds();
+
+// "0:07", "12:34", "3:25:45".
+std::string duration_text(double seconds);
+
+class ProgressBar {
+ public:
+  ProgressBar(Console& console, std::string label, Clock clock = steady_seconds);
+  // Takes the line away.
+  ~ProgressBar();
+  ProgressBar(const ProgressBar&) = delete;
+  ProgressBar& operator=(const ProgressBar&) = delete;
+
+  // `note` stands at the end: "loss 0.31". The time left is the time so far times (total - done) / done; where a step
+  // went on from a checkpoint, both count from there.
+  void update(std::int64_t done, std::int64_t total, const std::string& note = {});
+  // Another step begins: its time is its own.
+  void relabel(const std::string& label);
+  const std::string& label() const { return label_; }
+
+ private:
+  std::string line(std::int64_t done, std::int64_t total, double now, const std::string& note) const;
+
+  Console& console_;
+  std::string label_;
+  Clock clock_;
+  double begun_;
+  double shown_;             // when the last line was
+  std::int64_t first_ = -1;  // `done` of the first update less one: where this run began
+};
+
+}  // namespace retune

@@ -1,0 +1,63 @@
+#include "cli/session_flags.h"
+
+#include <fmt/format.h>
+
+namespace retune {
+
+namespace {
+
+// One bar that is named anew with each stage.
+class StageBar {
+ public:
+  explicit StageBar(Console& console) : bar_(console, "") {}
+
+  void update(const std::string& stage, std::int64_t done, std::int64_t total, double loss) {
+    if (bar_.label() != stage) bar_.relabel(stage);
+    bar_.update(done, total, loss == 0 ? "" : fmt::format("loss {:.4g}", loss));
+  }
+
+ private:
+  ProgressBar bar_;
+};
+
+}  // namespace
+
+SessionOptions session_options(const Arguments& arguments) {
+  return {.threads = static_cast<int>(arguments.integer("threads")), .cache_bytes = arguments.bytes("memory")};
+}
+
+Existing existing_output(const Arguments& arguments) {
+  return arguments.on("force") ? Existing::kReplace : Existing::kRefuse;
+}
+
+std::filesystem::path audio_root(const Arguments& arguments, const std::filesystem::path& facts_file) {
+  return arguments.given("audio_root") ? arguments.path("audio_root") : default_audio_root(facts_file);
+}
+
+Watch watch(Console& console, const InterruptGuard& guard) {
+  const auto bar = std::make_shared<StageBar>(console);
+  Watch result;
+  result.observer = [bar](const Progress& progress) {
+    const std::string stage = progress.cell > 0
+                                  ? fmt::format("edit {}/{}: {}", progress.cell, progress.cells, progress.stage)
+                                  : progress.stage;
+    bar->update(stage, progress.done, progress.total, progress.loss);
+  };
+  result.stop = &guard.flag();
+  return result;
+}
+
+StepObserver step_observer(Console& console) {
+  const auto bar = std::make_shared<StageBar>(console);
+  return [bar](const StepReport& report) { bar->update(report.stage, report.step, report.steps, report.loss); };
+}
+
+std::string size_text(std::int64_t bytes) {
+  const auto number = static_cast<double>(bytes);
+  if (bytes >= std::int64_t{1} << 30) return fmt::format("{:.1f} GiB", number / 0x1p30);
+  if (bytes >= std::int64_t{1} << 20) return fmt::format("{:.1f} MiB", number / 0x1p20);
+  if (bytes >= std::int64_t{1} << 10) return fmt::format("{:.1f} KiB", number / 0x1p10);
+  return fmt::format("{} B", bytes);
+}
+
+}  // namespace retune
