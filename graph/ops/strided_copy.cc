@@ -88,18 +88,23 @@ void copy_runs(ThreadPool& pool, const StridedCopy& copy, const U* source, U* ta
   const std::int64_t from_step = copy.source_strides[last], to_step = copy.target_strides[last];
   std::int64_t rows = 1;
   for (std::size_t axis = 0; axis < last; ++axis) rows *= copy.extents[axis];
-  const std::int64_t pieces = (run + kElementGrain - 1) / kElementGrain;
-  const std::int64_t piece = (run + pieces - 1) / pieces;
-  const std::int64_t grain = std::max<std::int64_t>(1, kElementGrain / piece);
-  pool.parallel_for(rows * pieces, grain, [&](std::int64_t begin, std::int64_t end) {
-    Walk row(copy, last, begin / pieces);
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t first = i % pieces * piece;
-      copy_run(source + row.source() + first * from_step, from_step, target + row.target() + first * to_step, to_step,
-               std::min(piece, run - first));
-      if ((i + 1) % pieces == 0) row.next();
-    }
-  });
+  // A run that is longer than a task's share is cut into pieces of that length.
+  const std::int64_t piece = std::min(run, kElementGrain);
+  const std::int64_t pieces = (run + piece - 1) / piece;
+  pool.parallel_for(rows * pieces, std::max<std::int64_t>(1, kElementGrain / piece),
+                    [&](std::int64_t begin, std::int64_t end) {
+                      Walk row(copy, last, begin / pieces);
+                      std::int64_t first = begin % pieces * piece;
+                      for (std::int64_t i = begin; i < end; ++i) {
+                        copy_run(source + row.source() + first * from_step, from_step,
+                                 target + row.target() + first * to_step, to_step, std::min(piece, run - first));
+                        first += piece;
+                        if (first >= run) {
+                          first = 0;
+                          row.next();
+                        }
+                      }
+                    });
 }
 
 // The target is contiguous along the last axis, the source along `other`: tile by tile, so that both are read by cache
