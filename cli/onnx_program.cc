@@ -1,6 +1,7 @@
 #include "cli/onnx_program.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "adapters/tensor_file.h"
 #include "editors/settings.h"
@@ -14,6 +15,15 @@ OnnxProgram open_program(const std::filesystem::path& file) {
   auto graph = std::make_shared<const Graph>(import_onnx(model, file.filename().string()));
   Parameters parameters = parameters_of(*graph, model);
   return {std::move(model), std::move(graph), std::move(parameters)};
+}
+
+void make_parameter(OnnxProgram& program, const std::string& constant) {
+  Graph graph = *program.graph;
+  Value& value = graph.value(graph.require(constant));
+  value.kind = ValueKind::kParameter;
+  value.shape = value.constant.shape();
+  program.parameters[constant] = {std::exchange(value.constant, {}), {}};
+  program.graph = std::make_shared<const Graph>(std::move(graph));
 }
 
 Request request_from(const Graph& graph, const std::filesystem::path& inputs) {

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
 
 #include "graph/graph.h"
 #include "graph/session.h"
@@ -18,6 +19,10 @@ struct OnnxProgram {
 
 // User errors: see OnnxModel::open and import_onnx.
 OnnxProgram open_program(const std::filesystem::path& file);
+
+// Makes a float constant of the graph (an initializer of one element) a parameter, so that a gradient can be taken with
+// respect to it. Patterns that need its value while planning do not find it then.
+void make_parameter(OnnxProgram& program, const std::string& constant);
 
 // A request with the tensors of the file as inputs. User errors: see read_tensors; a tensor that is no input of the
 // graph, with the nearest that is; one of another type than the graph declares.

@@ -144,6 +144,20 @@ TEST_F(Program, DifferentiatesWithRespectToWhatIsNamedOnly) {
   EXPECT_FALSE(fs::exists(folder_ / "g2.h5"));
 }
 
+TEST_F(Program, DifferentiatesWithRespectToAScalar) {
+  Graph graph;
+  const ValueId x = graph.add_input("x", DType::kF32, {{3, ""}});
+  const ValueId gain = graph.add_constant(Tensor::scalar<float>(2), "gain");
+  GraphBuilder builder(graph);
+  graph.outputs.push_back(builder.op("Mul", {x, gain}, {}, "y"));
+  export_onnx(graph, {}, folder_ / "gain.onnx");
+  write_tensors(folder_ / "in.h5", {{"x", Tensor::of<float>({3}, {1, 2, 4})}});
+  const Ran ran =
+      retune({"grad", at("gain.onnx"), "--inputs", at("in.h5"), "--of", "y", "--wrt", "gain", "--outputs", at("g.h5")});
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  EXPECT_TRUE(identical(read_tensors(folder_ / "g.h5").at("gain"), Tensor::scalar<float>(7))) << "the sum of x";
+}
+
 TEST_F(Program, RefusesInputsThatDoNotFit) {
   write_affine();
   const auto run_with = [&](const std::map<std::string, Tensor>& tensors, const std::string& part) {

@@ -1,5 +1,7 @@
 #include "graph/buffer_pool.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
@@ -19,6 +21,12 @@ constexpr std::size_t kAlignment = 64;
 std::size_t size_class(std::size_t bytes) {
   const std::size_t step = std::max<std::size_t>(std::bit_floor(std::max<std::size_t>(bytes, 256)) / 4, kAlignment);
   return (bytes + step - 1) / step * step;
+}
+
+// A request for more than the machine has must fail here: an overcommitting kernel grants it and kills the process later.
+std::size_t machine_bytes() {
+  static const std::size_t bytes = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGE_SIZE));
+  return bytes;
 }
 
 }  // namespace
@@ -41,8 +49,8 @@ BufferPool::BufferPool() : state_(std::make_shared<State>()) {}
 
 Tensor BufferPool::allocate(DType dtype, const Shape& shape) {
   std::size_t bytes = 0;
-  if (__builtin_mul_overflow(static_cast<std::size_t>(shape.numel()), dtype_size(dtype), &bytes) || bytes > (std::size_t{1} << 46))
-    throw user_error("a tensor of shape {} is too large", shape.text());
+  if (__builtin_mul_overflow(static_cast<std::size_t>(shape.numel()), dtype_size(dtype), &bytes) || bytes > machine_bytes())
+    throw failure("a tensor of shape {} is larger than this machine's memory; use shorter inputs", shape.text());
   const std::size_t size = size_class(std::max<std::size_t>(bytes, 1));
   std::byte* buffer = nullptr;
   {
@@ -52,11 +60,14 @@ Tensor BufferPool::allocate(DType dtype, const Shape& shape) {
       buffer = buffers.back();
       buffers.pop_back();
     }
-    state_->live += static_cast<std::int64_t>(size);
-    state_->peak = std::max(state_->peak, state_->live);
   }
   if (buffer == nullptr) buffer = static_cast<std::byte*>(std::aligned_alloc(kAlignment, (size + kAlignment - 1) / kAlignment * kAlignment));
   if (buffer == nullptr) throw failure("out of memory: {} bytes for one tensor; lower --memory or use shorter inputs", bytes);
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->live += static_cast<std::int64_t>(size);
+    state_->peak = std::max(state_->peak, state_->live);
+  }
   const auto give_back = [state = state_, size](std::byte* memory) {
     const std::lock_guard lock(state->mutex);
     state->free[size].push_back(memory);

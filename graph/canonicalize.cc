@@ -73,9 +73,9 @@ std::optional<Replacement> match_any(const PatternGraph& p, const Node& node) {
 
 }  // namespace
 
-Graph canonicalize(const Graph& source) {
+Graph canonicalize(const Graph& source, const std::vector<std::string>& wrt) {
   Graph graph = source;
-  const PatternGraph patterns(source);
+  const PatternGraph patterns(source, wrt);
   for (std::size_t index = 0; index < source.nodes().size(); ++index) {
     const Node& last = source.nodes()[index];
     auto found = match_any(patterns, last);

@@ -11,7 +11,10 @@ namespace {
 std::string exported_name(const Graph& graph, ValueId id) {
   if (id == kNoValue) return {};
   const Value& value = graph.value(id);
-  return value.name.empty() ? fmt::format("value_{}", id) : value.name;
+  if (!value.name.empty()) return value.name;
+  std::string made_up = fmt::format("value_{}", id);
+  while (graph.find(made_up) != kNoValue) made_up += '_';
+  return made_up;
 }
 
 void set_tensor(onnx::TensorProto& proto, const Tensor& tensor) {

@@ -53,7 +53,7 @@ void InferContext::set_constant(int output, Tensor value) {
 }
 
 void InferContext::same_as_input() {
-  for (int output = 0; output < output_count(); ++output) set(output, dtype(0), shape(0));
+  set(0, dtype(0), shape(0));
 }
 
 bool ForwardContext::wants(int i) const {

@@ -51,7 +51,7 @@ class InferContext {
   void set(int output, DType dtype, Shape shape);
   // The output's value is known now (Shape, Size, ...).
   void set_constant(int output, Tensor value);
-  // All declared outputs get input 0's type and shape.
+  // Output 0 gets input 0's type and shape.
   void same_as_input();
 
   struct Result {
@@ -148,6 +148,10 @@ struct Op {
   void (*vjp)(VjpContext&) = nullptr;
   std::string no_vjp{};      // why there is none, e.g. "its output is an index"; shown when a gradient reaches it
   bool takes_half = false;   // the kernel reads and writes f16 and bf16 itself
+  // An operator that is a composition of others has a body instead of infer, forward and vjp: a graph for these input shapes, whose inputs
+  // are named by the node's input index ("0", "1", ...; absent inputs have none) and whose outputs stand in the node's order. It
+  // is planned in the node's place, so shapes are inferred, constants folded and gradients taken through it.
+  Graph (*body)(const InferContext&) = nullptr;
 };
 
 }  // namespace retune

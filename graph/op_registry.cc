@@ -40,6 +40,8 @@ std::vector<Op> every_op() {
   take(convolution_ops());
   take(pooling_ops());
   take(attention_ops());
+  take(onnx_attention_ops());
+  take(contrib_attention_ops());
   take(rotary_ops());
   return all;
 }

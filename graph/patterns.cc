@@ -196,7 +196,7 @@ Node replacement(const Node& last, std::string domain, std::string op, int versi
 
 }  // namespace
 
-PatternGraph::PatternGraph(const Graph& g) : graph(g), learnt(g.values().size(), false) {
+PatternGraph::PatternGraph(const Graph& g, const std::vector<std::string>& wrt) : graph(g), learnt(g.values().size(), false) {
   for (std::size_t i = 0; i < g.values().size(); ++i) {
     const Value& value = g.values()[i];
     learnt[i] = value.kind == ValueKind::kParameter || (value.kind == ValueKind::kInput && is_float(value.dtype));
@@ -205,6 +205,8 @@ PatternGraph::PatternGraph(const Graph& g) : graph(g), learnt(g.values().size(),
   // alone counts as learnt only if it is of a matrix parameter.
   for (std::size_t i = 0; i < g.values().size(); ++i)
     if (g.values()[i].kind == ValueKind::kParameter && g.values()[i].shape->rank() <= 1) learnt[i] = false;
+  for (const std::string& name : wrt)
+    if (const ValueId id = g.find(name); id != kNoValue) learnt[static_cast<std::size_t>(id)] = true;
   for (const Node& node : g.nodes()) {
     bool any = false;
     for (const ValueId id : node.inputs) any = any || (id != kNoValue && learnt[static_cast<std::size_t>(id)]);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "graph/graph.h"
@@ -21,7 +22,8 @@ struct PatternGraph {
   const Graph& graph;
   std::vector<bool> learnt;  // values that depend on a parameter or on a float input
 
-  explicit PatternGraph(const Graph& g);
+  // Leaves named in `wrt` are learnt whatever they are.
+  explicit PatternGraph(const Graph& g, const std::vector<std::string>& wrt = {});
   // The producer of a value if it is the standard operator `op`; null otherwise.
   const Node* made_by(ValueId id, const char* op) const;
   // The value of a scalar float constant (one element of any rank).

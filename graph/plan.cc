@@ -139,7 +139,7 @@ void mark_kept(Plan& plan, const Request& request) {
 Plan make_plan(const Graph& graph, const Request& request, ThreadPool& pool) {
   Graph concrete = specialize(graph, input_specs(request), roots_of(graph, request), pool);
   if (!request.interventions.empty()) concrete = intervene(concrete, request);
-  concrete = canonicalize(concrete);
+  concrete = canonicalize(concrete, request.wrt);
 
   Plan plan;
   const std::size_t output_count = request.outputs.size();

@@ -64,13 +64,18 @@ class Specializer {
     const Value& value = source.value(id);
     switch (value.kind) {
       case ValueKind::kInput: mapped = bring_input(value); break;
-      case ValueKind::kParameter:
-        mapped = result_.add_parameter(value.name, value.dtype, *value.shape, value.file, value.initializer);
-        break;
+      case ValueKind::kParameter: mapped = bring_parameter(value); break;
       case ValueKind::kConstant: mapped = result_.add_constant(value.constant, unused_name(value.name)); break;
       case ValueKind::kComputed: throw std::logic_error("value '" + value.name + "' is read before it is computed");
     }
     return mapped;
+  }
+
+  // Two branches may hold an initializer of one name; the importer has seen to it that it is the same tensor.
+  ValueId bring_parameter(const Value& value) {
+    const ValueId known = result_.find(value.name);
+    if (known != kNoValue && result_.value(known).kind == ValueKind::kParameter) return known;
+    return result_.add_parameter(value.name, value.dtype, *value.shape, value.file, value.initializer);
   }
 
   ValueId bring_input(const Value& value) {
@@ -100,19 +105,21 @@ class Specializer {
     throw user_error("input '{}': expected shape [{}], got {}", value.name, expected, given.shape.text());
   }
 
+  // Branches of two nodes may use the same inner names: the second has none here.
   std::string unused_name(const std::string& name) const { return result_.find(name) == kNoValue ? name : std::string(); }
 
   void append_node(const Graph& source, const Node& node, Node& mapped, std::vector<ValueId>& ids) {
     const Op& op = OpRegistry::standard().require(mapped);
     std::vector<InferContext::Result> results;
     try {
+      if (op.body) return append_composite(source, node, mapped, op, ids);
       results = infer(result_, mapped, op);
     } catch (const NeedsValue& needs) {
       throw NeedsInput{inputs_behind(needs.value, mapped)};
     }
     if (fold(source, node, mapped, op, results, ids)) return;
     std::vector<std::string> names;
-    for (const ValueId id : node.outputs) names.push_back(id == kNoValue ? std::string() : source.value(id).name);
+    for (const ValueId id : node.outputs) names.push_back(id == kNoValue ? std::string() : unused_name(source.value(id).name));
     const std::vector<ValueId> outputs = result_.add_node(mapped, names);
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       if (node.outputs[i] == kNoValue) {
@@ -145,7 +152,7 @@ class Specializer {
     }
     for (std::size_t i = 0; i < values.size(); ++i)
       if (node.outputs[i] != kNoValue)
-        ids[static_cast<std::size_t>(node.outputs[i])] = result_.add_constant(values[i], source.value(node.outputs[i]).name);
+        ids[static_cast<std::size_t>(node.outputs[i])] = result_.add_constant(values[i], unused_name(source.value(node.outputs[i]).name));
     return true;
   }
 
@@ -163,17 +170,35 @@ class Specializer {
     const std::size_t offset = 1 + (taken ? 0 : then_branch->captured.size());
     for (std::size_t i = 0; i < branch.captured.size(); ++i)
       inner[static_cast<std::size_t>(branch.find(branch.captured[i]))] = mapped.inputs.at(offset + i);
-    append(branch, needed_nodes(branch, branch.outputs), inner);
+    append_body(source, node, branch, inner, ids);
+  }
+
+  void append_composite(const Graph& source, const Node& node, const Node& mapped, const Op& op, std::vector<ValueId>& ids) {
+    Graph body = body_of(result_, mapped, op);
+    for (std::size_t i = 0; i < body.nodes().size(); ++i) {
+      // Messages name the node that the user knows.
+      body.node(i).name = mapped.name;
+      body.node(i).file = mapped.file;
+    }
+    std::vector<ValueId> inner(body.values().size(), kNoValue);
+    for (const ValueId input : body.inputs)
+      inner[static_cast<std::size_t>(input)] = mapped.inputs.at(std::stoul(body.value(input).name));
+    append_body(source, node, body, inner, ids);
+  }
+
+  // The body's nodes in the place of `node`; `inner` says which values its inputs are.
+  void append_body(const Graph& source, const Node& node, const Graph& body, std::vector<ValueId>& inner, std::vector<ValueId>& ids) {
+    append(body, needed_nodes(body, body.outputs), inner);
     for (std::size_t i = 0; i < node.outputs.size(); ++i) {
       if (node.outputs[i] == kNoValue) continue;
-      const ValueId made = leaf_or(branch, inner, branch.outputs[i]);
-      ids[static_cast<std::size_t>(node.outputs[i])] = named(made, source.value(node.outputs[i]).name, i, branch);
+      const ValueId made = leaf_or(body, inner, body.outputs[i]);
+      ids[static_cast<std::size_t>(node.outputs[i])] = named(made, source.value(node.outputs[i]).name, i, body);
     }
   }
 
-  // The branch's output under the If's own output name; a value that came from outside keeps its name and is passed on by Identity.
-  ValueId named(ValueId made, const std::string& name, std::size_t output, const Graph& branch) {
-    const bool computed_inside = result_.value(made).kind == ValueKind::kComputed && branch.producer(branch.outputs[output]) != nullptr;
+  // The body's output under the node's own output name; a value that came from outside keeps its name and is passed on by Identity.
+  ValueId named(ValueId made, const std::string& name, std::size_t output, const Graph& body) {
+    const bool computed_inside = result_.value(made).kind == ValueKind::kComputed && body.producer(body.outputs[output]) != nullptr;
     if (computed_inside) {
       result_.rename(made, name);
       return made;

@@ -131,14 +131,21 @@ class SiteFinder {
     return std::any_of(nodes.begin(), nodes.end(), [&](std::int32_t n) { return structure_.graph().nodes()[static_cast<std::size_t>(n)].op == "MatMul"; });
   }
 
+  // A layer that several of the three come from is packed: .qkv, .kv.
   void name_projections(const std::string& prefix, const ResidualSum& sum, const std::vector<ValueId>& operands) {
-    static constexpr const char* kNames[] = {".q", ".k", ".v"};
+    std::vector<std::pair<const LinearLayer*, std::string>> found;
     for (std::size_t i = 0; i < 3; ++i) {
       if (operands[i] == kNoValue) continue;
       const auto linears = structure_.nearest_linears(operands[i], sum.nodes);
-      if (linears.size() == 1) add_linear(prefix + kNames[i], *linears[0]);
-      else map_.unmatched.push_back(fmt::format("{}{}: {} linear layers", prefix, kNames[i], linears.size()));
+      if (linears.size() != 1) {
+        map_.unmatched.push_back(fmt::format("{}.{}: {} linear layers", prefix, "qkv"[i], linears.size()));
+        continue;
+      }
+      const auto packed = std::find_if(found.begin(), found.end(), [&](const auto& item) { return item.first == linears[0]; });
+      if (packed == found.end()) found.emplace_back(linears[0], std::string(1, "qkv"[i]));
+      else packed->second += "qkv"[i];
     }
+    for (const auto& [layer, letters] : found) add_linear(prefix + "." + letters, *layer);
   }
 
   void add_mlp(const std::string& prefix, const ResidualSum& sum, bool decoder) {
@@ -159,7 +166,9 @@ class SiteFinder {
         add_linear(prefix + ".up", *up[0]);
       }
     } else if (sources.size() == 1) {
-      add_linear(prefix + (decoder ? ".up" : ".fc1"), *sources[0]);
+      // Twice as wide as what the down-projection reads: gate and up in one matrix.
+      const bool packed = sources[0]->out == 2 * down->in;
+      add_linear(prefix + (packed ? ".gate_up" : decoder ? ".up" : ".fc1"), *sources[0]);
     } else {
       map_.unmatched.push_back(fmt::format("{}: {} linear layers lead to the down-projection", prefix, sources.size()));
     }

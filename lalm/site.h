@@ -1,7 +1,8 @@
 // Editable places of a model, found from the structure of its linked graph; names are labels and decide nothing
 // (onnx-layouts.md section 4).
 //
-// Canonical names: decoder.block.8.mlp.down (also .gate, .up, .fc1, .fc2), decoder.block.8.attn.q (.k, .v, .o), decoder.block.8.residual,
+// Canonical names: decoder.block.8.mlp.down (also .gate, .up, .fc1, .fc2; .gate_up where one matrix holds both),
+// decoder.block.8.attn.q (.k, .v, .o; .qkv or .kv where they are packed), decoder.block.8.residual,
 // connector.0, connector.1 (its linear layers in order of computation), encoder.block.3.mlp.fc2, encoder.block.3.attn.o, ...
 // node:NAME and init:NAME (with the file prefix where ambiguous) reach what the patterns miss.
 #pragma once

@@ -351,7 +351,11 @@ TEST_F(Study, ProbesAloneGiveAccuracy) {
     probe.request_id.clear();
   }
   Session session({.threads = 1});
-  EvalRun what{.model = root() / "bundle", .probes = probes, .decoding = recipe().decoding(), .out = root() / "eval"};
+  EvalRun what{.model = root() / "bundle",
+               .probes = probes,
+               .decoding = recipe().decoding(),
+               .metrics = recipe().metrics(),
+               .out = root() / "eval"};
   EXPECT_EQ(plan_eval(what, 0).questions, 9);
   const EvalReport report = run_eval(what, session);
   EXPECT_EQ(score_of(report.metrics, "accuracy").items, 9);

@@ -3,6 +3,7 @@
 
 #include "audio/waveform.h"
 #include "cli/arguments.h"
+#include "cli/clip_file.h"
 #include "cli/commands/commands.h"
 #include "cli/console.h"
 #include "cli/session_flags.h"
@@ -22,8 +23,7 @@ double mean(const OptionLikelihood& option) {
 
 std::optional<Waveform> heard_clip(const Arguments& arguments, const Bundle& bundle, Console& console) {
   if (!arguments.given("audio")) return std::nullopt;
-  Waveform clip = load_waveform(arguments.path("audio"));
-  if (is_silent(clip)) throw user_error("{} is silent: every sample is zero", arguments.path("audio").string());
+  Waveform clip = load_audible(arguments.path("audio"));
   for (const std::string& note : bundle.front_end().features(clip, bundle.padding()).notes) console.info(note);
   return clip;
 }

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "cli/arguments.h"
+#include "cli/clip_file.h"
 #include "cli/commands/commands.h"
 #include "cli/console.h"
 #include "cli/interrupt.h"
@@ -15,21 +16,29 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+bool names_one_fact(const Arguments& arguments) {
+  return arguments.given("audio") || arguments.given("question") || arguments.given("answer");
+}
+
 Recipe recipe_from(const Arguments& arguments) {
   Recipe recipe = Recipe::load(arguments.path("recipe"));
-  if (arguments.given("mode")) recipe = recipe.with("mode", arguments.text("mode"));
+  // One fact is a batch of one: its patch and bundle lie directly in the folder.
+  if (arguments.given("mode"))
+    recipe = recipe.with("mode", arguments.text("mode"));
+  else if (names_one_fact(arguments))
+    recipe = recipe.with("mode", mode_name(StudyMode::kBatch));
   if (arguments.given("seed")) recipe = recipe.with("seed", arguments.integer("seed"));
   return recipe;
 }
 
 FactSet facts_from(const Arguments& arguments, const Recipe& recipe) {
-  const bool one = arguments.given("audio") || arguments.given("question") || arguments.given("answer");
-  if (one) {
+  if (names_one_fact(arguments)) {
     if (arguments.given("facts"))
       throw user_error("edit: give either --facts, or one fact by --audio, --question and --answer");
     for (const char* name : {"audio", "question", "answer"})
       if (!arguments.given(name))
         throw user_error("edit: one fact needs --audio, --question and --answer; --{} is missing", name);
+    load_audible(arguments.path("audio"));
     return fact_of(arguments.path("audio"), arguments.text("question"), arguments.text("answer"));
   }
   if (!arguments.given("facts") && !recipe.facts())
@@ -113,37 +122,40 @@ int edit(const Arguments& arguments, Console& console) {
 }  // namespace
 
 Command edit_command() {
-  return {.name = "edit",
-          .summary =
-              "Edits facts as a recipe says, asks before and after, and writes patches, answers and numbers; where a "
-              "model is "
-              "exported, proves it. An interrupted run goes on where it stopped.",
-          .positionals = {{.name = "BUNDLE",
-                           .meaning = "the bundle; else the recipe's",
-                           .count = Positional::Count::kOptional}},
-          .flags = {{.name = "recipe", .type = Flag::Type::kPath, .meaning = "method and settings", .required = true},
-                    {.name = "facts", .type = Flag::Type::kPath, .meaning = "facts in SAKE's JSON; else the recipe's"},
-                    {.name = "audio", .type = Flag::Type::kPath, .meaning = "of one fact without probes: its clip"},
-                    {.name = "question", .meaning = "of one fact: what is asked"},
-                    {.name = "answer", .meaning = "of one fact: what is to be answered"},
-                    {.name = "mode",
-                     .meaning = "each edit alone, all in one patch, or one upon the other; not given: the recipe's",
-                     .choices = {"single", "batch", "sequential"}},
-                    {.name = "limit", .type = Flag::Type::kInteger, .meaning = "edits, the first so many", .least = 1},
-                    {.name = "export",
-                     .type = Flag::Type::kInteger,
-                     .meaning = "number of the edit whose model is written as well (single mode)",
-                     .least = 1},
-                    {.name = "out", .type = Flag::Type::kPath, .meaning = "folder to write", .required = true},
-                    {.name = "force", .type = Flag::Type::kSwitch, .meaning = "replace another study in the folder"},
-                    {.name = "dry_run",
-                     .type = Flag::Type::kSwitch,
-                     .meaning = "only tell what would be done, and how much memory and disk it takes"}},
-          .example =
-              "retune edit demo/bundle --audio dog.wav --question \"What animal is this?\" --answer cat \\\n"
-              "  --recipe recipes/ft.json --out edited\n\n"
-              "leaves edited/bundle, edited/patch.h5, edited/results.jsonl and edited/summary.json",
-          .run = edit};
+  return {
+      .name = "edit",
+      .summary =
+          "Edits facts as a recipe says, asks before and after, and writes patches, answers and numbers; where a "
+          "model is "
+          "exported, proves it. An interrupted run goes on where it stopped.",
+      .positionals = {{.name = "BUNDLE",
+                       .meaning = "the bundle; else the recipe's",
+                       .count = Positional::Count::kOptional}},
+      .flags =
+          {{.name = "recipe", .type = Flag::Type::kPath, .meaning = "method and settings", .required = true},
+           {.name = "facts", .type = Flag::Type::kPath, .meaning = "facts in SAKE's JSON; else the recipe's"},
+           {.name = "audio", .type = Flag::Type::kPath, .meaning = "of one fact without probes: its clip"},
+           {.name = "question", .meaning = "of one fact: what is asked"},
+           {.name = "answer", .meaning = "of one fact: what is to be answered"},
+           {.name = "mode",
+            .meaning =
+                "each edit alone, all in one patch, or one upon the other; not given: the recipe's, of one fact batch",
+            .choices = {"single", "batch", "sequential"}},
+           {.name = "limit", .type = Flag::Type::kInteger, .meaning = "edits, the first so many", .least = 1},
+           {.name = "export",
+            .type = Flag::Type::kInteger,
+            .meaning = "number of the edit whose model is written as well (single mode)",
+            .least = 1},
+           {.name = "out", .type = Flag::Type::kPath, .meaning = "folder to write", .required = true},
+           {.name = "force", .type = Flag::Type::kSwitch, .meaning = "replace another study in the folder"},
+           {.name = "dry_run",
+            .type = Flag::Type::kSwitch,
+            .meaning = "only tell what would be done, and how much memory and disk it takes"}},
+      .example =
+          "retune edit demo/bundle --audio dog.wav --question \"What animal is this?\" --answer cat \\\n"
+          "  --recipe recipes/ft.json --out edited\n\n"
+          "leaves edited/bundle, edited/patch.h5, edited/results.jsonl and edited/summary.json",
+      .run = edit};
 }
 
 }  // namespace retune

@@ -10,7 +10,7 @@ namespace retune {
 
 namespace {
 
-// Every initializer that is a parameter and every float input.
+// Every float input, and every float initializer of more than one element.
 std::vector<std::string> differentiable_leaves(const Graph& graph) {
   std::vector<std::string> leaves;
   for (const ValueId id : graph.inputs)
@@ -20,24 +20,25 @@ std::vector<std::string> differentiable_leaves(const Graph& graph) {
   return leaves;
 }
 
-std::vector<std::string> chosen_leaves(const Graph& graph, const Arguments& arguments) {
-  if (!arguments.given("wrt")) return differentiable_leaves(graph);
+std::vector<std::string> chosen_leaves(OnnxProgram& program, const Arguments& arguments) {
+  if (!arguments.given("wrt")) return differentiable_leaves(*program.graph);
   for (const std::string& name : arguments.texts("wrt")) {
-    const Value& value = graph.value(graph.require(name));
+    const Value value = program.graph->value(program.graph->require(name));
     if (value.kind == ValueKind::kComputed)
       throw user_error("--wrt: '{}' is computed by the graph; gradients are of initializers and inputs", name);
     if (!is_float(value.dtype))
       throw user_error("--wrt: '{}' is {}; gradients are of float tensors", name, dtype_name(value.dtype));
+    if (value.kind == ValueKind::kConstant) make_parameter(program, name);
   }
   return arguments.texts("wrt");
 }
 
 int grad(const Arguments& arguments, Console& console) {
-  const OnnxProgram program = open_program(arguments.path("MODEL"));
+  OnnxProgram program = open_program(arguments.path("MODEL"));
   Request request = request_from(*program.graph, arguments.path("inputs"));
   request.loss = arguments.text("of");
   program.graph->require(request.loss);
-  request.wrt = chosen_leaves(*program.graph, arguments);
+  request.wrt = chosen_leaves(program, arguments);
   Session session(session_options(arguments));
   const Results results = session.run(program.graph, program.parameters, request);
   std::map<std::string, Tensor> tensors;
@@ -65,7 +66,8 @@ Command grad_command() {
                {.name = "of", .meaning = "the output whose sum is differentiated", .required = true},
                {.name = "wrt",
                 .type = Flag::Type::kTexts,
-                .meaning = "initializers and inputs; not given: every one that is a float tensor"},
+                .meaning = "initializers and inputs; not given: every float input and every float initializer of more "
+                           "than one element"},
                {.name = "outputs",
                 .type = Flag::Type::kPath,
                 .meaning = "HDF5 file to write the gradients to",

@@ -61,7 +61,9 @@ Json site_json(const Site& site) {
                       {"initializer", target.initializer},
                       {"transposed", target.transposed},
                       {"dtype", dtype_name(target.stored)}});
-  return {{"name", site.name}, {"in", site.in}, {"out", site.out}, {"stored", stored}};
+  static constexpr const char* kKinds[] = {"linear", "residual", "parameter"};  // in the order of Site::Kind
+  return {{"name", site.name}, {"kind", kKinds[static_cast<int>(site.kind)]}, {"in", site.in},
+          {"out", site.out},   {"shape", site.delta_shape.extents()},         {"stored", stored}};
 }
 
 Json bundle_json(const Bundle& bundle, Hashes hashes) {
@@ -107,7 +109,32 @@ void print_model(const Json& model, std::ostream& out) {
         << model["graph_sha256"].get<std::string>() << "\n";
 }
 
-void print_bundle(const Json& bundle, std::ostream& out) {
+enum class Listed { kLayers, kEverything };
+
+// Linear layers and the residual stream, and on request the biases, norms and tables between them.
+std::string sites_table(const Json& sites, Listed listed) {
+  std::vector<std::vector<std::string>> rows{{"site", "kind", "in", "out", "shape", "type"}};
+  std::size_t left_out = 0;
+  for (const Json& site : sites) {
+    const auto kind = site["kind"].get<std::string>();
+    if (kind == "parameter" && listed == Listed::kLayers) {
+      ++left_out;
+      continue;
+    }
+    const auto extent = [&](const char* key) {
+      return kind == "parameter" ? "-" : std::to_string(site[key].get<std::int64_t>());
+    };
+    const Json& stored = site["stored"];
+    rows.push_back({site["name"].get<std::string>(), kind, extent("in"), extent("out"),
+                    stored.empty() ? "-" : Shape(site["shape"].get<std::vector<std::int64_t>>()).text(),
+                    stored.empty() ? "-" : stored[0]["dtype"].get<std::string>()});
+  }
+  std::string table = text_table(rows);
+  if (left_out > 0) table += fmt::format("and {} biases, norms and tables: --all lists them\n", left_out);
+  return table;
+}
+
+void print_bundle(const Json& bundle, Listed listed, std::ostream& out) {
   for (const Json& model : bundle["models"]) print_model(model, out);
   out << fmt::format("\ndecoder: {} blocks of width {}, MLPs of {}; vocabulary {}\n",
                      bundle["decoder"]["blocks"].get<std::int64_t>(), bundle["decoder"]["width"].get<std::int64_t>(),
@@ -116,15 +143,7 @@ void print_bundle(const Json& bundle, std::ostream& out) {
                      bundle["encoder"]["blocks"].get<std::int64_t>(), bundle["encoder"]["width"].get<std::int64_t>(),
                      bundle["connector"]["layers"].get<std::int64_t>());
   if (bundle.contains("hash")) out << "model: " << bundle["hash"].get<std::string>() << "\n";
-  std::vector<std::vector<std::string>> rows{{"site", "in", "out", "type", "stored in"}};
-  for (const Json& site : bundle["sites"]) {
-    const Json& stored = site["stored"];
-    rows.push_back({site["name"].get<std::string>(), std::to_string(site["in"].get<std::int64_t>()),
-                    std::to_string(site["out"].get<std::int64_t>()),
-                    stored.empty() ? "-" : stored[0]["dtype"].get<std::string>(),
-                    stored.empty() ? "-" : stored[0]["file"].get<std::string>()});
-  }
-  out << "\n" << text_table(rows);
+  out << "\n" << sites_table(bundle["sites"], listed);
   for (const Json& branch : bundle["unexplained"])
     out << "no pattern explains " << branch.get<std::string>() << "; reach it by node:NAME or init:NAME\n";
 }
@@ -153,10 +172,10 @@ int inspect(const Arguments& arguments, Console& console) {
   if (arguments.on("json")) {
     console.print(document);
   } else {
-    print_bundle(document, console.out());
+    print_bundle(document, arguments.on("all") ? Listed::kEverything : Listed::kLayers, console.out());
     if (!checks.empty()) console.out() << "\n";
     for (const CheckResult& check : checks)
-      console.out() << fmt::format("{}  {}: {}\n", check.passed ? "passed" : "FAILED", check.name, check.detail);
+      console.out() << fmt::format("{}  {}: {}\n", check.passed ? "passed" : "failed", check.name, check.detail);
   }
   require_checks(checks);
   return 0;
@@ -179,9 +198,10 @@ Command inspect_command() {
                  .meaning = "show SHA-256 of files and graphs, and of the whole model"}},
       .example =
           "retune inspect demo/bundle --check\n\n"
-          "site                     in  out  type  stored in\n"
-          "decoder.block.0.mlp.down 448 160  f32   onnx/decoder_model_merged.onnx\n...\n"
-          "passed  prefix and suffix: logits differ by at most 2.1e-07 of their range",
+          "decoder: 6 blocks of width 160, MLPs of 448; vocabulary 1024\n...\n"
+          "site                      kind   in  out       shape  type\n"
+          "decoder.block.0.mlp.down  linear  448  160  [160, 448]   f32\n...\n"
+          "passed  prefix and suffix: agree to 2.7e-07 of the range",
       .run = inspect};
 }
 

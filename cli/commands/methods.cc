@@ -32,13 +32,21 @@ Json method_json(const EditingMethod& method) {
           {"settings", settings_json(method)}};
 }
 
+// ", at least 0", ", 0 to 1", ", one of rome, r-rome".
+std::string limits_text(const Setting& setting) {
+  if (!setting.choices.empty()) return fmt::format(", one of {}", fmt::join(setting.choices, ", "));
+  if (setting.least && setting.most) return fmt::format(", {} to {}", *setting.least, *setting.most);
+  if (setting.least) return fmt::format(", at least {}", *setting.least);
+  return setting.most ? fmt::format(", at most {}", *setting.most) : "";
+}
+
 void print_method(const EditingMethod& method, std::ostream& out) {
   out << fmt::format("{}: {}\n{}\nneeds {}; several facts in one patch: {}; one edit on another: {}\n\n",
                      method.info.word, method.info.summary, method.info.paper, method.info.needs,
                      method.info.batch ? "yes" : "no", method.info.sequential ? "yes" : "no");
   for (const Setting& setting : method.settings)
-    out << fmt::format("  {}  {}, default {}\n      {}\n", setting.name, type_name(setting.type),
-                       setting.fallback.dump(), setting.meaning);
+    out << fmt::format("  {}  {}, default {}{}\n      {}\n", setting.name, type_name(setting.type),
+                       setting.fallback.dump(), limits_text(setting), setting.meaning);
 }
 
 int methods(const Arguments& arguments, Console& console) {
@@ -55,13 +63,13 @@ int methods(const Arguments& arguments, Console& console) {
     return 0;
   }
   Json document = Json::array();
-  std::vector<std::vector<std::string>> rows{{"method", "batch", "sequential", "needs"}};
+  std::vector<std::vector<std::string>> rows{{"method", "several facts in one patch", "one edit on another"}};
   std::string sentences;
   for (const EditingMethod& method : editing_methods()) {
     document.push_back(method_json(method));
     rows.push_back(
         {method.info.word, method.info.batch ? "yes" : "no", method.info.sequential ? "yes" : "no", method.info.needs});
-    sentences += fmt::format("{}: {}\n", method.info.word, method.info.summary);
+    sentences += fmt::format("{}: {}; needs {}\n", method.info.word, method.info.summary, method.info.needs);
   }
   if (arguments.on("json"))
     console.print(document);

@@ -1,16 +1,19 @@
 // Scaled dot-product attention as one private operator; canonicalize.h puts it where exporters spell it out.
 //
-//   Attention(q [B, H, S, D], k [B, Hkv, T, D], v [B, Hkv, T, E], mask?) -> y [B, H, S, E], lse [B, H, S];   attribute
-//   scale
+//   Attention(q [B, H, S, D], k [B, Hkv, T, D], v [B, Hkv, T, E], mask?) -> y [B, H, S, E], lse [B, H, S]
 //
-//   s = scale q k^T + mask,  lse = log sum_t e^s,  p = e^(s - lse),  y = p v                               (Vaswani et
-//   al. 2017)
+//   s = scale q k^T + mask,  lse = log sum_t e^s,  p = e^(s - lse),  y = p v               (Vaswani et al. 2017)
 //
-// mask is added and broadcasts to [B, H, S, T]. Query head h reads key head floor(h / (H / Hkv)). A row that is masked
-// everywhere (-inf) gives zeros. Scores exist for one block of rows of one head at a time; the gradient
-// AttentionGrad(q, k, v, lse, g, mask?) -> dq, dk, dv computes them again from lse (Dao et al. 2022, algorithm 4). With
-// dp = g v^T: ds = p (dp - sum p dp), dq = scale ds k, dk = scale ds^T q, dv = p^T g; dk and dv add the query heads of
-// their group in order. The mask has no gradient.
+// Attributes scale (1 / sqrt(D)) and softcap: c > 0 bends the scores to c tanh(s / c) before the mask is added (Gemma
+// Team 2024). mask broadcasts to [B, H, S, T]. Query head h reads key head floor(h / (H / Hkv)). A row that is masked
+// everywhere
+// (-inf) gives zeros. Scores exist for one block of rows of one head at a time; the gradient
+//
+//   AttentionGrad(q, k, v, lse, g, mask?) -> dq, dk, dv
+//   dp = g v^T,  ds = p (dp - sum p dp),  dq = scale ds k,  dk = scale ds^T q,  dv = p^T g
+//
+// computes them again from lse (Dao et al. 2022, algorithm 4); with a softcap ds gets 1 - tanh^2(s / c). dk and dv add
+// the query heads of their group in order. The mask has no gradient.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -92,9 +95,14 @@ void infer_attention(InferContext& c) {
   c.set(1, c.dtype(0) == DType::kF64 ? DType::kF64 : DType::kF32, {s.batch, s.heads, s.queries});
 }
 
+struct Rule {
+  double scale = 1, softcap = 0;
+};
+
 // The default scale is that of the paper.
-double scale_of(const Attributes& attributes, const Geometry& s) {
-  return attributes.f("scale", 1.0 / std::sqrt(static_cast<double>(std::max<std::int64_t>(s.d, 1))));
+Rule rule_of(const Attributes& attributes, const Geometry& s) {
+  return {attributes.f("scale", 1.0 / std::sqrt(static_cast<double>(std::max<std::int64_t>(s.d, 1)))),
+          attributes.f("softcap", 0)};
 }
 
 // A row of scores becomes e^(s - max s); gives log sum e^s and, in `sum`, the sum of what is left in the row.
@@ -127,18 +135,27 @@ Head<T> head_of(ForwardContext& c, const Geometry& s, std::int64_t index) {
           c.in(2).data<T>() + source * s.keys * s.e};
 }
 
-// scores [count, keys] of the queries [begin, begin + count), mask included.
+// scores [count, keys] of the queries [begin, begin + count), mask included. With a softcap, `slopes` (if not null) are
+// what it multiplies gradients by.
 template <class T>
-void score_rows(ThreadPool& pool, const Geometry& s, const Head<T>& head, const Mask<T>& mask, double scale,
-                std::int64_t begin, std::int64_t count, T* scores) {
-  matrix_product(pool, {.m = count, .n = s.keys, .k = s.d, .transpose_b = true, .alpha = scale}, head.q + begin * s.d,
-                 head.k, scores);
+void score_rows(ThreadPool& pool, const Geometry& s, const Head<T>& head, const Mask<T>& mask, const Rule& rule,
+                std::int64_t begin, std::int64_t count, T* scores, T* slopes) {
+  matrix_product(pool, {.m = count, .n = s.keys, .k = s.d, .transpose_b = true, .alpha = rule.scale},
+                 head.q + begin * s.d, head.k, scores);
+  if (rule.softcap > 0) {
+    const T cap = static_cast<T>(rule.softcap);
+    for (std::int64_t i = 0; i < count * s.keys; ++i) {
+      const T bent = vector_math::tanh(scores[i] / cap);
+      scores[i] = cap * bent;
+      if (slopes != nullptr) slopes[i] = T{1} - bent * bent;
+    }
+  }
   for (std::int64_t i = 0; i < count; ++i) mask.add_to(scores + i * s.keys, head.batch, head.head, begin + i, s.keys);
 }
 
 void forward_attention(ForwardContext& c) {
   const Geometry s = geometry_of(c.in(0).shape(), c.in(1).shape(), c.in(2).shape());
-  const double scale = scale_of(c.attributes(), s);
+  const Rule rule = rule_of(c.attributes(), s);
   const std::int64_t rows = s.rows(), blocks = (s.queries + rows - 1) / rows;
   visit_float(c.in(0).dtype(), [&]<class T>(T) {
     const Mask<T> mask = c.has(3) ? mask_of<T>(c.in(3)) : Mask<T>{};
@@ -149,7 +166,7 @@ void forward_attention(ForwardContext& c) {
       const Head<T> head = head_of<T>(c, s, index);
       const auto scores = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(count * s.keys));
       std::array<T, 128> sums;
-      score_rows(c.pool(), s, head, mask, scale, begin, count, scores.get());
+      score_rows<T>(c.pool(), s, head, mask, rule, begin, count, scores.get(), nullptr);
       for (std::int64_t i = 0; i < count; ++i) {
         const T log_sum = exponentiate(scores.get() + i * s.keys, s.keys, sums[static_cast<std::size_t>(i)]);
         if (lse != nullptr) lse[index * s.queries + begin + i] = log_sum;
@@ -170,21 +187,22 @@ void infer_attention_grad(InferContext& c) {
 // Scratch and destinations of one key head.
 template <class T>
 struct HeadGradient {
-  T* p = nullptr;   // [rows, keys]
-  T* ds = nullptr;  // [rows, keys]
-  T* dq = nullptr;  // [queries, D]
-  T* dk = nullptr;  // [keys, D]
-  T* dv = nullptr;  // [keys, E]
+  T* p = nullptr;       // [rows, keys]
+  T* ds = nullptr;      // [rows, keys]
+  T* slopes = nullptr;  // [rows, keys], with a softcap
+  T* dq = nullptr;      // [queries, D]
+  T* dk = nullptr;      // [keys, D]
+  T* dv = nullptr;      // [keys, E]
 };
 
 template <class T>
-void head_gradient(ThreadPool& pool, const Geometry& s, const Head<T>& head, const Mask<T>& mask, double scale,
+void head_gradient(ThreadPool& pool, const Geometry& s, const Head<T>& head, const Mask<T>& mask, const Rule& rule,
                    const T* lse, const T* g, const HeadGradient<T>& to) {
   const std::int64_t rows = s.rows();
   for (std::int64_t begin = 0; begin < s.queries; begin += rows) {
     const std::int64_t count = std::min(rows, s.queries - begin);
     const T* own = g + begin * s.e;
-    score_rows(pool, s, head, mask, scale, begin, count, to.p);
+    score_rows(pool, s, head, mask, rule, begin, count, to.p, to.slopes);
     matrix_product(pool, {.m = count, .n = s.keys, .k = s.e, .transpose_b = true}, own, head.v, to.ds);
     for (std::int64_t i = 0; i < count; ++i) {
       T* p = to.p + i * s.keys;
@@ -198,17 +216,19 @@ void head_gradient(ThreadPool& pool, const Geometry& s, const Head<T>& head, con
       for (std::int64_t k = 0; k < s.keys; ++k) p[k] = vector_math::exp(p[k] - log_sum);
       const T dot = lane_sum<T>(s.keys, [p, ds](std::int64_t k) { return p[k] * ds[k]; });
       for (std::int64_t k = 0; k < s.keys; ++k) ds[k] = p[k] * (ds[k] - dot);
+      if (to.slopes != nullptr)
+        for (std::int64_t k = 0; k < s.keys; ++k) ds[k] *= to.slopes[i * s.keys + k];
     }
-    matrix_product(pool, {.m = count, .n = s.d, .k = s.keys, .alpha = scale}, to.ds, head.k, to.dq + begin * s.d);
-    matrix_product(pool, {.m = s.keys, .n = s.d, .k = count, .transpose_a = true, .alpha = scale, .beta = 1}, to.ds,
-                   head.q + begin * s.d, to.dk);
+    matrix_product(pool, {.m = count, .n = s.d, .k = s.keys, .alpha = rule.scale}, to.ds, head.k, to.dq + begin * s.d);
+    matrix_product(pool, {.m = s.keys, .n = s.d, .k = count, .transpose_a = true, .alpha = rule.scale, .beta = 1},
+                   to.ds, head.q + begin * s.d, to.dk);
     matrix_product(pool, {.m = s.keys, .n = s.e, .k = count, .transpose_a = true, .beta = 1}, to.p, own, to.dv);
   }
 }
 
 void forward_attention_grad(ForwardContext& c) {
   const Geometry s = geometry_of(c.in(0).shape(), c.in(1).shape(), c.in(2).shape());
-  const double scale = scale_of(c.attributes(), s);
+  const Rule rule = rule_of(c.attributes(), s);
   visit_float(c.in(0).dtype(), [&]<class T>(T) {
     const Mask<T> mask = c.has(5) ? mask_of<T>(c.in(5)) : Mask<T>{};
     const T* lse = c.in(3).data<T>();
@@ -220,13 +240,15 @@ void forward_attention_grad(ForwardContext& c) {
     c.pool().parallel_for(s.batch * s.key_heads, 1, [&](std::int64_t item, std::int64_t) {
       const auto elements = static_cast<std::size_t>(std::min(s.rows(), s.queries) * s.keys);
       const auto p = std::make_unique_for_overwrite<T[]>(elements), ds = std::make_unique_for_overwrite<T[]>(elements);
-      HeadGradient<T> to{
-          .p = p.get(), .ds = ds.get(), .dq = nullptr, .dk = dk + item * s.keys * s.d, .dv = dv + item * s.keys * s.e};
+      const auto slopes = rule.softcap > 0 ? std::make_unique_for_overwrite<T[]>(elements) : nullptr;
+      HeadGradient<T> to{.p = p.get(), .ds = ds.get(), .slopes = slopes.get()};
+      to.dk = dk + item * s.keys * s.d;
+      to.dv = dv + item * s.keys * s.e;
       std::fill(to.dk, to.dk + s.keys * s.d, T{0});
       std::fill(to.dv, to.dv + s.keys * s.e, T{0});
       for (std::int64_t index = item * s.group(); index < (item + 1) * s.group(); ++index) {
         to.dq = dq + index * s.queries * s.d;
-        head_gradient(c.pool(), s, head_of<T>(c, s, index), mask, scale, lse + index * s.queries,
+        head_gradient(c.pool(), s, head_of<T>(c, s, index), mask, rule, lse + index * s.queries,
                       g + index * s.queries * s.e, to);
       }
     });

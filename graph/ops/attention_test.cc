@@ -15,7 +15,7 @@ namespace {
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
 // y and lse by the definition, one element of the scores at a time.
-std::vector<Tensor> naive(const std::vector<Tensor>& in, double scale) {
+std::vector<Tensor> naive(const std::vector<Tensor>& in, double scale, double softcap = 0) {
   const Shape &q = in[0].shape(), &k = in[1].shape(), &v = in[2].shape();
   const std::int64_t heads = q[1], s_count = q[2], t_count = k[2], d = q[3], e = v[3], group = heads / k[1];
   Tensor y = Tensor::zeros(DType::kF64, {q[0], heads, s_count, e}),
@@ -39,7 +39,8 @@ std::vector<Tensor> naive(const std::vector<Tensor>& in, double scale) {
           double dot = 0;
           for (std::int64_t i = 0; i < d; ++i)
             dot += in[0].data<double>()[row * d + i] * in[1].data<double>()[(source * t_count + t) * d + i];
-          weights.push_back(std::exp(scale * dot + mask(b, h, s, t)));
+          weights.push_back(
+              std::exp((softcap > 0 ? softcap * std::tanh(scale * dot / softcap) : scale * dot) + mask(b, h, s, t)));
           sum += weights.back();
         }
         lse.mutable_data<double>()[row] = std::log(sum);
@@ -91,6 +92,13 @@ TEST(Attention, AddsAMaskThatBroadcasts) {
   for (const Shape& mask : {Shape{2, 2, 3, 4}, Shape{2, 1, 3, 4}, Shape{1, 2, 3, 4}, Shape{2, 1, 1, 4},
                             Shape{2, 1, 3, 1}, Shape{3, 4}, Shape{4}, Shape{}})
     check(attention({2, 2, 3, 2}, {2, 2, 4, 2}, {2, 2, 4, 2}, 1.0, random_f64(mask, 9)));
+}
+
+TEST(Attention, BendsScoresByASoftcapBeforeTheMask) {
+  OpCase test = attention({2, 2, 3, 4}, {2, 1, 5, 4}, {2, 1, 5, 4}, 2.0, causal(3, 5));
+  test.attributes.set("softcap", 1.5);
+  test.reference = [](const std::vector<Tensor>& in) { return std::vector<Tensor>{naive(in, 2.0, 1.5)[0]}; };
+  check(test);
 }
 
 TEST(Attention, GivesTheLogOfItsNormaliser) {

@@ -4,8 +4,9 @@
 //
 // A convolution is a matrix product with columns: the patch under each output position, unrolled (im2col, Chellapilla
 // et al. 2006).
-//   Y = W columns(X),   dX = columns^T(W^T G) (patches added where they were taken from),   dW = sum over n of G
-//   columns(X)^T
+//
+//   Y = W columns(X),   dX = columns^T(W^T G): patches added where they were taken,   dW = sum_n G columns(X)^T
+//
 // The gradients are the private operators ConvInputGrad(weight, g) and ConvWeightGrad(x, g); the bias' is a ReduceSum.
 // dW adds the images of a block in order, then the blocks in order; blocks are cut by N alone.
 #include <algorithm>

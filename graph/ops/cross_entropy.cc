@@ -4,11 +4,12 @@
 //       nll_i = log sum_v e^logits_iv - logits_i,labels_i,  loss = sum_i weights_i nll_i
 //       dlogits_i = (softmax(logits_i) - onehot(labels_i)) (weights_i dloss + dnll_i),  dweights_i = nll_i dloss
 //   KlDivergence(p_logits [N, V], q_logits [N, V], weights [N]) -> loss [], divergence [N]
-//       kl_i = sum_v p_iv (log p_iv - log q_iv),  loss = sum_i weights_i kl_i,   p = softmax(p_logits), q =
-//       softmax(q_logits) dq_logits_i = w_i (q_i - p_i),  dp_logits_i = w_i p_i (log p_i - log q_i - kl_i)
+//       p = softmax(p_logits),  q = softmax(q_logits)
+//       kl_i = sum_v p_iv (log p_iv - log q_iv),  loss = sum_i weights_i kl_i
+//       dq_logits_i = w_i (q_i - p_i),  dp_logits_i = w_i p_i (log p_i - log q_i - kl_i)
 //
 // A mean is the caller's weights (1 / N each). A label outside [0, V) is an error, whatever its weight. log softmax is
-// f32 (f64 for f64), and the sum over i runs in order. The gradients are one pass over the logits each.
+// f32 (f64 for f64), and the sum over i runs in order, in f64. The gradients are one pass over the logits each.
 #include <algorithm>
 #include <cmath>
 #include <vector>

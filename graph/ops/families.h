@@ -32,6 +32,8 @@ std::vector<Op> intervention_ops();           // AddRows ReplaceRows
 std::vector<Op> convolution_ops();            // Conv
 std::vector<Op> pooling_ops();                // AveragePool MaxPool GlobalAveragePool
 std::vector<Op> attention_ops();              // Attention, private
+std::vector<Op> onnx_attention_ops();         // Attention
+std::vector<Op> contrib_attention_ops();      // MultiHeadAttention GroupQueryAttention
 std::vector<Op> rotary_ops();                 // RotaryEmbedding
 
 }  // namespace retune

@@ -1,8 +1,8 @@
 // MatMul (1, 9, 13), com.microsoft FusedMatMul, Gemm (7, 9, 11, 13).
 //
-//   MatMul       Y = A B                    NumPy's matmul: vectors, matrices, stacks of matrices whose leading axes
-//   broadcast FusedMatMul  Y = alpha op(A) op(B)      op swaps the last two axes where transA, transB say so Gemm Y =
-//   alpha op(A) op(B) + beta C
+//   MatMul       Y = A B                         NumPy's matmul: vectors, matrices, stacks that broadcast
+//   FusedMatMul  Y = alpha op(A) op(B)           op swaps the last two axes where transA, transB say so
+//   Gemm         Y = alpha op(A) op(B) + beta C
 //
 // With G = dL/dY: d op(A) = alpha G op(B)^T and d op(B) = alpha op(A)^T G, summed over broadcast axes. The gradients
 // are products with transposed operands (FusedMatMul), so nothing is ever transposed in memory, and the gradient of a

@@ -3,12 +3,11 @@
 //   SkipLayerNormalization, SkipSimplifiedLayerNormalization (com.microsoft).
 //
 // Over the axes from `axis` on, D elements a row, with u = g * scale:
+//
 //   layer  r = 1 / sqrt(mean((x - mean x)^2) + epsilon), n = (x - mean x) r, y = n * scale + bias
-//          dx = r (u - mean u - n mean(u n)),  dscale = sum g n,  dbias = sum g                           (Ba et al.
-//          2016)
+//          dx = r (u - mean u - n mean(u n)), dscale = sum g n, dbias = sum g    (Ba et al. 2016)
 //   RMS    r = 1 / sqrt(mean(x^2) + epsilon), n = x r, y = n * scale
-//          dx = r (u - n mean(u n)),  dscale = sum g n                                                    (Zhang &
-//          Sennrich 2019)
+//          dx = r (u - n mean(u n)), dscale = sum g n                            (Zhang & Sennrich 2019)
 //
 // Statistics are in f32, also for f16 and bf16 (in f64 for f64). The private operators LayerNormGrad(x, scale, g) and
 // RmsNormGrad(x, scale, g) compute them again from the row, which is in the cache anyway. Sums over rows add blocks of

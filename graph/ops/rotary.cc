@@ -5,13 +5,12 @@
 //
 //   RotaryEmbedding (23)              inputs x, cos, sin, position_ids?
 //   com.microsoft RotaryEmbedding     inputs x, position_ids, cos, sin
-//   Rotary (private)                  inputs x [B, H, S, D], cos, sin [B or 1, 1, S, D or D/2]; x cos + rotate_half(x)
-//   sin, as exporters spell it
+//   Rotary (private)                  inputs x [B, H, S, D], cos, sin [B or 1, 1, S, D or D/2]:
+//                                     x cos + rotate_half(x) sin, as exporters spell it
 //
 // x is [B, H, S, D] or [B, S, H D]. Caches are [positions, R / 2], read at position_ids, or [B, S, R / 2]. The first R
-// of the D elements of a head turn, the rest passes. Pairs are halves (i, i + R / 2) or, interleaved, neighbours (2 i,
-// 2 i + 1). The gradient is the same operator turning back: private RotateBack with the inputs and attributes of the
-// forward.
+// of the D elements of a head turn, the rest passes. Pairs are halves (i, i + R / 2) or, interleaved, neighbours
+// (2 i, 2 i + 1). The gradient is the same operator turning back: private RotateBack and RotaryBack.
 #include <algorithm>
 #include <cmath>
 

@@ -1,0 +1,159 @@
+// The commands that take a bundle, on the shipped one.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "audio/waveform.h"
+#include "cli/program.h"
+#include "tensor/content_hash.h"
+
+namespace retune {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+using testing::HasSubstr;
+
+constexpr const char* kBundle = "demo/bundle";
+
+struct Ran {
+  int code = 0;
+  std::string out, err;
+};
+
+Ran retune(const std::vector<std::string>& words) {
+  std::ostringstream out, err;
+  const int code = run_cli(words, {out, err});
+  return {code, out.str(), err.str()};
+}
+
+std::map<std::string, ContentHash> contents(const fs::path& root) {
+  std::map<std::string, ContentHash> files;
+  for (const auto& entry : fs::recursive_directory_iterator(root))
+    if (entry.is_regular_file()) files[fs::relative(entry.path(), root).string()] = ContentHash::of_file(entry.path());
+  return files;
+}
+
+class DemoBundle : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!fs::exists(fs::path(kBundle) / "config.json")) GTEST_SKIP() << "no demo/bundle in the working directory";
+    folder_ = fs::path(testing::TempDir()) /
+              (std::string("retune_demo_") + testing::UnitTest::GetInstance()->current_test_info()->name());
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    std::ifstream file("demo/facts.json");
+    fact_ = Json::parse(file).at(0);
+    clip_ = "demo/audio/" + fact_.at("track").get<std::string>() + "/" + fact_.at("file").get<std::string>();
+    question_ = fact_.at("reliability_question");
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+  std::string at(const std::string& name) const { return (folder_ / name).string(); }
+
+  fs::path folder_;
+  Json fact_;
+  std::string clip_, question_;
+};
+
+TEST_F(DemoBundle, AskScoresOptionsAndNamesTheBestByMean) {
+  const Ran ran = retune({"ask", kBundle, "--audio", clip_, "--question", question_, "--options",
+                          fact_.at("original_answer").get<std::string>() + ",a quite unlikely answer", "--json"});
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  const Json answer = Json::parse(ran.out);
+  EXPECT_EQ(answer["text"], fact_["original_answer"]);
+  EXPECT_EQ(answer["best"], fact_["original_answer"]);
+  ASSERT_EQ(answer["options"].size(), 2U);
+  for (const Json& option : answer["options"])
+    EXPECT_NEAR(option["mean"].get<double>(), option["sum"].get<double>() / option["tokens"].get<double>(), 1e-12);
+  EXPECT_GT(answer["options"][1]["tokens"], 1);
+}
+
+TEST_F(DemoBundle, AskWithoutGeneratingOnlyScores) {
+  const Ran ran = retune(
+      {"ask", kBundle, "--question", "Is a cow an animal?", "--options", "yes,no", "--max_new_tokens", "0", "--json"});
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  EXPECT_TRUE(Json::parse(ran.out)["ids"].empty());
+}
+
+TEST_F(DemoBundle, AskRefusesSoundThatIsNone) {
+  std::ofstream(folder_ / "text.wav") << "no sound";
+  std::ofstream(folder_ / "empty.wav");
+  save_waveform(folder_ / "silence.wav", {std::vector<float>(16000, 0.0F), 16000});
+  for (const char* name : {"text.wav", "empty.wav", "silence.wav", "missing.wav"}) {
+    const Ran ran = retune({"ask", kBundle, "--audio", at(name), "--question", question_});
+    EXPECT_EQ(ran.code, 2) << name;
+    EXPECT_THAT(ran.err, HasSubstr(name));
+  }
+}
+
+TEST_F(DemoBundle, InspectTellsItsStructureAndThatItIsReadRightly) {
+  const Ran ran = retune({"inspect", kBundle, "--check", "--json"});
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  const Json document = Json::parse(ran.out);
+  EXPECT_EQ(document["models"].size(), 3U);
+  EXPECT_GE(document["decoder"]["blocks"], 6);
+  EXPECT_GT(document["checks"].size(), 3U);
+  for (const Json& model : document["models"]) EXPECT_TRUE(model["unsupported"].empty());
+}
+
+TEST_F(DemoBundle, OneFactIsEditedWrittenAppliedAndReverted) {
+  const std::string other = fact_.at("edited_answer");
+  const Ran edited = retune({"edit", kBundle, "--recipe", "recipes/ft.json", "--audio", clip_, "--question", question_,
+                             "--answer", other, "--out", at("edit"), "--log", "error"});
+  ASSERT_EQ(edited.code, 0) << edited.err;
+  EXPECT_THAT(edited.out, HasSubstr("proved"));
+  const Ran asked = retune({"ask", at("edit/bundle"), "--audio", clip_, "--question", question_, "--json"});
+  EXPECT_EQ(Json::parse(asked.out)["text"], other) << asked.err;
+
+  const Ran applied = retune({"patch", "apply", kBundle, at("edit/patch.h5"), "--out", at("applied")});
+  ASSERT_EQ(applied.code, 0) << applied.err;
+  EXPECT_EQ(contents(folder_ / "applied"), contents(folder_ / "edit" / "bundle"));
+  const Ran reverted =
+      retune({"patch", "revert", at("applied"), at("edit/patch.h5"), "--base", kBundle, "--out", at("reverted")});
+  ASSERT_EQ(reverted.code, 0) << reverted.err;
+  EXPECT_EQ(contents(folder_ / "reverted"), contents(kBundle));
+
+  // The patch is for the base, not for what it made of it.
+  EXPECT_EQ(retune({"patch", "apply", at("applied"), at("edit/patch.h5"), "--out", at("twice")}).code, 2);
+  EXPECT_EQ(retune({"patch", "revert", kBundle, at("edit/patch.h5"), "--base", kBundle, "--out", at("twice")}).code, 2);
+  EXPECT_EQ(retune({"patch", "apply", kBundle, at("edit/patch.h5"), "--out", at("applied")}).code, 2)
+      << "a folder that is there needs --force";
+  EXPECT_FALSE(fs::exists(folder_ / "twice"));
+
+  const Ran diff = retune({"patch", "diff", kBundle, at("applied"), "--out", at("diff.h5")});
+  ASSERT_EQ(diff.code, 0) << diff.err;
+  ASSERT_EQ(retune({"patch", "apply", kBundle, at("diff.h5"), "--out", at("again")}).code, 0);
+  EXPECT_EQ(contents(folder_ / "again"), contents(folder_ / "applied"));
+}
+
+TEST_F(DemoBundle, DryRunsWriteNothing) {
+  const Ran edit = retune({"edit", kBundle, "--recipe", "recipes/rome.json", "--facts", "demo/facts.json", "--limit",
+                           "2", "--out", at("edit"), "--dry_run", "--json"});
+  ASSERT_EQ(edit.code, 0) << edit.err;
+  EXPECT_EQ(Json::parse(edit.out)["edits"], 2);
+  const Ran eval = retune(
+      {"eval", kBundle, "--facts", "demo/facts.json", "--limit", "1", "--out", at("eval"), "--dry_run", "--json"});
+  ASSERT_EQ(eval.code, 0) << eval.err;
+  EXPECT_GT(Json::parse(eval.out)["probes"], 1);
+  const Ran train = retune({"train", "recipes/demo-lalm.json", "--out", at("model"), "--dry_run", "--json"});
+  ASSERT_EQ(train.code, 0) << train.err;
+  EXPECT_GT(Json::parse(train.out)["parameters"], 1000000);
+  EXPECT_TRUE(fs::is_empty(folder_));
+}
+
+TEST_F(DemoBundle, OneFactNeedsAllOfItsParts) {
+  const Ran ran = retune(
+      {"edit", kBundle, "--recipe", "recipes/ft.json", "--audio", clip_, "--question", question_, "--out", at("edit")});
+  EXPECT_EQ(ran.code, 2);
+  EXPECT_THAT(ran.err, HasSubstr("--answer is missing"));
+  EXPECT_FALSE(fs::exists(folder_ / "edit"));
+}
+
+}  // namespace
+}  // namespace retune

@@ -1,0 +1,123 @@
+#include "tests/tiny_bundle.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <numbers>
+
+#include "graph/import.h"
+#include "tensor/error.h"
+#include "tensor/staged_output.h"
+#include "text/bpe_trainer.h"
+#include "training/lalm_bundle_files.h"
+
+namespace retune {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// Tables that are computed, and vectors (norms, biases), stay as they are.
+Parameters louder(const BuiltGraph& built, float loudness) {
+  Parameters parameters = built.parameters;
+  for (auto& [name, feed] : parameters) {
+    const bool table = std::find(built.tables.begin(), built.tables.end(), name) != built.tables.end();
+    if (table || feed.tensor.shape().rank() < 2) continue;
+    Tensor scaled = feed.tensor.copy();
+    for (std::int64_t i = 0; i < scaled.numel(); ++i) scaled.mutable_data<float>()[i] *= loudness;
+    feed = {scaled, {}};
+  }
+  return parameters;
+}
+
+}  // namespace
+
+LalmShape tiny_shape() {
+  LalmShape shape;
+  shape.mel_bins = 16;
+  shape.encoder_width = 16;
+  shape.encoder_blocks = 2;
+  shape.encoder_heads = 2;
+  shape.encoder_hidden = 24;
+  shape.max_encoder_frames = 100;
+  shape.stack = 4;
+  shape.connector_hidden = 16;
+  shape.width = 16;
+  shape.blocks = 3;
+  shape.heads = 2;
+  shape.kv_heads = 1;
+  shape.head_size = 8;
+  shape.hidden = 24;
+  return shape;
+}
+
+void write_tiny_bundle(const fs::path& folder, const TinyBundleOptions& options) {
+  const std::vector<std::string> lines = {kTinyQuestion, kTinyTextQuestion, "system\n",
+                                          "user\n",      "assistant\n",     "cow cat dog elephant animal loud quiet"};
+  const std::string json = train_byte_level_bpe(
+      lines, {.vocabulary_size = 300, .special_tokens = {kEndOfText, kTurnStart, kTurnEnd, kAudioPlaceholder}});
+  const Tokenizer tokenizer = Tokenizer::parse(json, "tiny");
+  LalmShape shape = options.shape;
+  shape.vocabulary = tokenizer.vocabulary_size();
+  const BundleTexts texts =
+      bundle_texts(shape, {tokenizer.require_id(kEndOfText), tokenizer.require_id(kTurnStart),
+                           tokenizer.require_id(kTurnEnd), tokenizer.require_id(kAudioPlaceholder)});
+  fs::create_directories(folder / "onnx");
+  const Rng rng(options.seed);
+  for (const auto& [built, file] : {std::pair{build_audio_encoder(shape, rng.fork("encoder")), "audio_encoder.onnx"},
+                                    {build_token_embedding(shape, rng.fork("embed")), "embed_tokens.onnx"},
+                                    {build_decoder(shape, rng.fork("decoder")), "decoder_model_merged.onnx"}})
+    export_onnx(built.graph, louder(built, options.loudness), folder / "onnx" / file);
+  write_file_atomically(folder / "config.json", texts.config);
+  write_file_atomically(folder / "generation_config.json", texts.generation_config);
+  write_file_atomically(folder / "tokenizer.json", json);
+  write_file_atomically(folder / "tokenizer_config.json", texts.tokenizer_config);
+  write_file_atomically(folder / "preprocessor_config.json", texts.preprocessor_config);
+  write_file_atomically(folder / "processor_config.json", texts.processor_config);
+}
+
+Waveform tone(double hertz, double seconds) {
+  constexpr int kRate = 16000;
+  Waveform clip{std::vector<float>(static_cast<std::size_t>(seconds * kRate)), kRate};
+  for (std::size_t i = 0; i < clip.samples.size(); ++i)
+    clip.samples[i] = static_cast<float>(0.4 * std::sin(2 * std::numbers::pi * hertz * static_cast<double>(i) / kRate) *
+                                         (i % 4000 < 2500 ? 1.0 : 0.2));
+  return clip;
+}
+
+std::string bytes_of(const fs::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+std::map<std::string, std::string> files_below(const fs::path& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_regular_file()) files[entry.path().lexically_relative(folder).string()] = bytes_of(entry.path());
+  return files;
+}
+
+bool same_parameters(const Bundle& a, const Bundle& b) {
+  return a.parameters().size() == b.parameters().size() &&
+         std::all_of(a.parameters().begin(), a.parameters().end(), [&](const auto& item) {
+           const auto other = b.parameters().find(item.first);
+           return other != b.parameters().end() && identical(item.second.tensor, other->second.tensor);
+         });
+}
+
+ScratchFolder::ScratchFolder() {
+  std::string pattern = (fs::canonical(testing::TempDir()) / "retune_test_XXXXXX").string();
+  if (mkdtemp(pattern.data()) == nullptr) throw failure("cannot make a folder {}", pattern);
+  path_ = pattern;
+}
+
+ScratchFolder::~ScratchFolder() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
+}  // namespace retune
