@@ -52,8 +52,10 @@ class Specializer {
       Node mapped = node;
       for (ValueId& id : mapped.inputs)
         if (id != kNoValue) id = leaf_or(source, ids, id);
-      if (node.op == "If" && node.domain.empty()) append_if(source, node, mapped, ids);
-      else append_node(source, node, mapped, ids);
+      if (node.op == "If" && node.domain.empty())
+        append_if(source, node, mapped, ids);
+      else
+        append_node(source, node, mapped, ids);
     }
   }
 
@@ -63,10 +65,17 @@ class Specializer {
     if (mapped != kNoValue) return mapped;
     const Value& value = source.value(id);
     switch (value.kind) {
-      case ValueKind::kInput: mapped = bring_input(value); break;
-      case ValueKind::kParameter: mapped = bring_parameter(value); break;
-      case ValueKind::kConstant: mapped = result_.add_constant(value.constant, unused_name(value.name)); break;
-      case ValueKind::kComputed: throw std::logic_error("value '" + value.name + "' is read before it is computed");
+      case ValueKind::kInput:
+        mapped = bring_input(value);
+        break;
+      case ValueKind::kParameter:
+        mapped = bring_parameter(value);
+        break;
+      case ValueKind::kConstant:
+        mapped = result_.add_constant(value.constant, unused_name(value.name));
+        break;
+      case ValueKind::kComputed:
+        throw std::logic_error("value '" + value.name + "' is read before it is computed");
     }
     return mapped;
   }
@@ -91,7 +100,8 @@ class Specializer {
 
   static void check_declared(const Value& value, const TypeShape& given) {
     if (value.dtype != DType::kUndefined && value.dtype != given.dtype)
-      throw user_error("input '{}': expected type {}, got {}", value.name, dtype_name(value.dtype), dtype_name(given.dtype));
+      throw user_error("input '{}': expected type {}, got {}", value.name, dtype_name(value.dtype),
+                       dtype_name(given.dtype));
     if (value.declared.empty()) return;
     bool fits = static_cast<int>(value.declared.size()) == given.shape.rank();
     for (int i = 0; fits && i < given.shape.rank(); ++i) {
@@ -101,12 +111,15 @@ class Specializer {
     if (fits) return;
     std::string expected;
     for (const Dim& dim : value.declared)
-      expected += (expected.empty() ? "" : ", ") + (dim.extent < 0 ? (dim.symbol.empty() ? "?" : dim.symbol) : std::to_string(dim.extent));
+      expected += (expected.empty() ? "" : ", ") +
+                  (dim.extent < 0 ? (dim.symbol.empty() ? "?" : dim.symbol) : std::to_string(dim.extent));
     throw user_error("input '{}': expected shape [{}], got {}", value.name, expected, given.shape.text());
   }
 
   // Branches of two nodes may use the same inner names: the second has none here.
-  std::string unused_name(const std::string& name) const { return result_.find(name) == kNoValue ? name : std::string(); }
+  std::string unused_name(const std::string& name) const {
+    return result_.find(name) == kNoValue ? name : std::string();
+  }
 
   void append_node(const Graph& source, const Node& node, Node& mapped, std::vector<ValueId>& ids) {
     const Op& op = OpRegistry::standard().require(mapped);
@@ -119,7 +132,8 @@ class Specializer {
     }
     if (fold(source, node, mapped, op, results, ids)) return;
     std::vector<std::string> names;
-    for (const ValueId id : node.outputs) names.push_back(id == kNoValue ? std::string() : unused_name(source.value(id).name));
+    for (const ValueId id : node.outputs)
+      names.push_back(id == kNoValue ? std::string() : unused_name(source.value(id).name));
     const std::vector<ValueId> outputs = result_.add_node(mapped, names);
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       if (node.outputs[i] == kNoValue) {
@@ -148,15 +162,18 @@ class Specializer {
       }
       std::vector<TypeShape> types;
       for (const auto& result : results) types.push_back(result.type);
-      values = evaluate(mapped, op, inputs, types, pool_, [](DType dtype, const Shape& shape) { return Tensor::empty(dtype, shape); });
+      values = evaluate(mapped, op, inputs, types, pool_,
+                        [](DType dtype, const Shape& shape) { return Tensor::empty(dtype, shape); });
     }
     for (std::size_t i = 0; i < values.size(); ++i)
       if (node.outputs[i] != kNoValue)
-        ids[static_cast<std::size_t>(node.outputs[i])] = result_.add_constant(values[i], unused_name(source.value(node.outputs[i]).name));
+        ids[static_cast<std::size_t>(node.outputs[i])] =
+            result_.add_constant(values[i], unused_name(source.value(node.outputs[i]).name));
     return true;
   }
 
-  // Inputs of an If: the condition, then what its branches capture, in the order of then_branch.captured, else_branch.captured.
+  // Inputs of an If: the condition, then what its branches capture, in the order of then_branch.captured,
+  // else_branch.captured.
   void append_if(const Graph& source, const Node& node, const Node& mapped, std::vector<ValueId>& ids) {
     const Value& condition = result_.value(mapped.inputs[0]);
     if (condition.kind != ValueKind::kConstant) throw NeedsInput{inputs_behind(mapped.inputs[0], mapped)};
@@ -165,7 +182,8 @@ class Specializer {
     if (!then_branch || !else_branch) throw user_error("{}: a branch is missing", mapped.text());
     const bool taken = condition.constant.numel() == 1 && condition.constant.cast(DType::kBool).data<bool>()[0];
     const Graph& branch = taken ? *then_branch : *else_branch;
-    if (branch.outputs.size() < node.outputs.size()) throw user_error("{}: the branch has too few outputs", mapped.text());
+    if (branch.outputs.size() < node.outputs.size())
+      throw user_error("{}: the branch has too few outputs", mapped.text());
     std::vector<ValueId> inner(branch.values().size(), kNoValue);
     const std::size_t offset = 1 + (taken ? 0 : then_branch->captured.size());
     for (std::size_t i = 0; i < branch.captured.size(); ++i)
@@ -173,7 +191,8 @@ class Specializer {
     append_body(source, node, branch, inner, ids);
   }
 
-  void append_composite(const Graph& source, const Node& node, const Node& mapped, const Op& op, std::vector<ValueId>& ids) {
+  void append_composite(const Graph& source, const Node& node, const Node& mapped, const Op& op,
+                        std::vector<ValueId>& ids) {
     Graph body = body_of(result_, mapped, op);
     for (std::size_t i = 0; i < body.nodes().size(); ++i) {
       // Messages name the node that the user knows.
@@ -187,7 +206,8 @@ class Specializer {
   }
 
   // The body's nodes in the place of `node`; `inner` says which values its inputs are.
-  void append_body(const Graph& source, const Node& node, const Graph& body, std::vector<ValueId>& inner, std::vector<ValueId>& ids) {
+  void append_body(const Graph& source, const Node& node, const Graph& body, std::vector<ValueId>& inner,
+                   std::vector<ValueId>& ids) {
     append(body, needed_nodes(body, body.outputs), inner);
     for (std::size_t i = 0; i < node.outputs.size(); ++i) {
       if (node.outputs[i] == kNoValue) continue;
@@ -196,9 +216,11 @@ class Specializer {
     }
   }
 
-  // The body's output under the node's own output name; a value that came from outside keeps its name and is passed on by Identity.
+  // The body's output under the node's own output name; a value that came from outside keeps its name and is passed on
+  // by Identity.
   ValueId named(ValueId made, const std::string& name, std::size_t output, const Graph& body) {
-    const bool computed_inside = result_.value(made).kind == ValueKind::kComputed && body.producer(body.outputs[output]) != nullptr;
+    const bool computed_inside =
+        result_.value(made).kind == ValueKind::kComputed && body.producer(body.outputs[output]) != nullptr;
     if (computed_inside) {
       result_.rename(made, name);
       return made;
@@ -221,7 +243,8 @@ class Specializer {
       const Value& value = result_.value(next);
       if (value.kind == ValueKind::kInput) names.insert(value.name);
       if (value.kind == ValueKind::kParameter)
-        throw user_error("{}: a shape depends on the values of parameter '{}'; this is not supported", node.text(), value.name);
+        throw user_error("{}: a shape depends on the values of parameter '{}'; this is not supported", node.text(),
+                         value.name);
       if (const Node* producer = result_.producer(next))
         pending.insert(pending.end(), producer->inputs.begin(), producer->inputs.end());
     }
@@ -235,8 +258,8 @@ class Specializer {
 
 }  // namespace
 
-Graph specialize(const Graph& graph, const std::map<std::string, InputSpec>& inputs, const std::vector<std::string>& outputs,
-                 ThreadPool& pool) {
+Graph specialize(const Graph& graph, const std::map<std::string, InputSpec>& inputs,
+                 const std::vector<std::string>& outputs, ThreadPool& pool) {
   return Specializer(inputs, pool).run(graph, outputs);
 }
 

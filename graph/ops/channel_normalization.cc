@@ -1,10 +1,9 @@
 // Normalisation by channel of x [N, C, ...]: BatchNormalization (9, 14, 15; inference), InstanceNormalization (1, 6),
 // GroupNormalization (18: scale and bias a group; 21: a channel).
 //
-//   batch     y = (x - mean_c) / sqrt(var_c + epsilon) * scale_c + bias_c, with given statistics        (Ioffe &
-//   Szegedy 2015) group     each of G groups of channels of an image is normalised by its own mean and variance (Wu &
-//   He 2018) instance  group normalisation with a group for each channel                                       (Ulyanov
-//   et al. 2016)
+//   batch     y = (x - mean_c) / sqrt(var_c + epsilon) * scale_c + bias_c, statistics given   (Ioffe & Szegedy 2015)
+//   group     a group of channels of an image is normalised by its own mean and variance      (Wu & He 2018)
+//   instance  the same with a group for each channel                                          (Ulyanov et al. 2016)
 //
 // Group: with n the normalised element, r the inverse deviation and u = g * scale, dx = r (u - mean u - n mean(u n))
 // over the group, dscale_c = sum g n, dbias_c = sum g: the private operator GroupNormGrad(x, scale [C], g). Sums over

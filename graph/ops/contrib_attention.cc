@@ -17,8 +17,8 @@
 //   is 0 on the first step (S = total) and seqlens_k + 1 - S later; keys and queries are turned by it where do_rotary
 //   says so.
 //
-// PastAppend(past [B, H, P, D], x [B, H, S, D], seqlens_k) -> [B, H, extent, D], private: x behind each row's valid
-// past.
+// PastAppend(past [B, H, P, D], x [B, H, S, D], seqlens_k) -> [B, H, extent, D], private, puts x behind the valid past
+// of each row.
 #include <algorithm>
 #include <cmath>
 #include <limits>
