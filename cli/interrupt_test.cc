@@ -32,6 +32,7 @@ TEST(InterruptGuard, IsLoweredForTheNextCommand) {
 }
 
 TEST(InterruptGuardDeathTest, ASecondSignalEndsTheProgramWithExitCodeThree) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
       {
         const InterruptGuard guard;
@@ -42,6 +43,7 @@ TEST(InterruptGuardDeathTest, ASecondSignalEndsTheProgramWithExitCodeThree) {
 }
 
 TEST(InterruptGuardDeathTest, WithoutAGuardTheFirstOneDoes) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
       {
         install_interrupt_handler();

@@ -103,7 +103,8 @@ void print_model(const Json& model, std::ostream& out) {
                        tensors["tensors"].get<std::int64_t>(), dtype, size_text(tensors["bytes"].get<std::int64_t>()));
   out << "  inputs\n" << ports_text(model["inputs"]) << "  outputs\n" << ports_text(model["outputs"]);
   for (const auto& [op, count] : model["unsupported"].items())
-    out << fmt::format("  not supported: {} ({} nodes)\n", op, count.get<std::int64_t>());
+    out << fmt::format("  not supported: {}, {} of {} nodes\n", op, count.get<std::int64_t>(),
+                       model["nodes"].get<std::int64_t>());
   if (model.contains("sha256"))
     out << "  file   " << model["sha256"].get<std::string>() << "\n  graph  "
         << model["graph_sha256"].get<std::string>() << "\n";
