@@ -115,7 +115,7 @@ ValueId GraphStructure::norm_input(ValueId id) const {
   for (int i = 0; i < 2; ++i) {
     ValueId x = seen_through(node->inputs[static_cast<std::size_t>(i)]);
     const ValueId partner = node->inputs[static_cast<std::size_t>(1 - i)];
-    if (graph_.value(partner).kind != ValueKind::kComputed || graph_.value(x).kind == ValueKind::kParameter || !depends_on(partner, x)) continue;
+    if (graph_.value(partner).kind != ValueKind::kComputed || graph_.value(x).kind == ValueKind::kParameter || !depends_on(partner, {x})) continue;
     const auto between = nodes_between(partner, {x});
     const bool has_mean = std::any_of(between.begin(), between.end(), [&](std::int32_t n) { return graph_.nodes()[static_cast<std::size_t>(n)].op == "ReduceMean"; });
     if (!has_mean) continue;
@@ -125,15 +125,23 @@ ValueId GraphStructure::norm_input(ValueId id) const {
   return kNoValue;
 }
 
-bool GraphStructure::depends_on(ValueId id, ValueId on) const {
+std::set<ValueId> GraphStructure::readings_of(ValueId stream) const {
+  std::set<ValueId> readings{stream};
+  const Node* node = graph_.producer(stream);
+  if (node && is_skip_norm(*node)) readings.insert(node->outputs.begin(), node->outputs.end());
+  readings.erase(kNoValue);
+  return readings;
+}
+
+bool GraphStructure::depends_on(ValueId id, const std::set<ValueId>& on) const {
   // Nodes stand in topological order, so nothing before the producer of `on` can lead back to it.
-  const std::int32_t earliest = graph_.value(on).producer;
+  const std::int32_t earliest = graph_.value(*on.begin()).producer;
   std::set<ValueId> seen;
   std::vector<ValueId> pending{id};
   while (!pending.empty()) {
     const ValueId next = pending.back();
     pending.pop_back();
-    if (next == on) return true;
+    if (on.contains(next)) return true;
     if (next == kNoValue || graph_.value(next).producer <= earliest || !seen.insert(next).second) continue;
     const Node* node = graph_.producer(next);
     pending.insert(pending.end(), node->inputs.begin(), node->inputs.end());
@@ -177,10 +185,10 @@ std::optional<ResidualSum> GraphStructure::sum_at(ValueId id) const {
   if (graph_.value(a).kind == ValueKind::kParameter || graph_.value(b).kind == ValueKind::kParameter) return std::nullopt;
   // The branch is computed from the stream; the stream is not computed from the branch.
   ResidualSum sum;
-  if (depends_on(a, b)) sum = {kNoValue, b, a, {}};
-  else if (depends_on(b, a)) sum = {kNoValue, a, b, {}};
+  if (depends_on(a, readings_of(b))) sum = {kNoValue, b, a, {}};
+  else if (depends_on(b, readings_of(a))) sum = {kNoValue, a, b, {}};
   else return std::nullopt;
-  sum.nodes = nodes_between(sum.branch, {sum.stream});
+  sum.nodes = nodes_between(sum.branch, readings_of(sum.stream));
   const bool learns = std::any_of(linears_.begin(), linears_.end(), [&](const LinearLayer& layer) { return sum.nodes.contains(layer.node); });
   if (!learns) return std::nullopt;  // x + g(x) inside an activation, say
   if (!skip) sum.sum = id;

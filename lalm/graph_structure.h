@@ -54,7 +54,10 @@ class GraphStructure {
 
  private:
   std::optional<LinearLayer> read_linear(std::int32_t index) const;
-  bool depends_on(ValueId id, ValueId on) const;
+  // The values that are the stream to whoever reads them: a skip-normalisation gives it out twice, as it is and normalised.
+  std::set<ValueId> readings_of(ValueId stream) const;
+  // Whether `id` is computed from one of `on`, outputs of one node.
+  bool depends_on(ValueId id, const std::set<ValueId>& on) const;
 
   const Graph& graph_;
   std::vector<LinearLayer> linears_;

@@ -121,6 +121,14 @@ class Exporter {
   std::string file_;
 };
 
+// As in a file, where every value has a name.
+Graph named(Graph graph) {
+  for (std::size_t i = 0; i < graph.values().size(); ++i)
+    if (graph.values()[i].kind == ValueKind::kComputed && graph.values()[i].name.empty())
+      graph.rename(static_cast<ValueId>(i), fmt::format("inner.{}", i));
+  return graph;
+}
+
 class Layouts : public testing::Test {
  protected:
   // Links the decoder behind a token embedding, and finds its sites.
@@ -129,7 +137,8 @@ class Layouts : public testing::Test {
     const ValueId ids = embed.graph.add_input("input_ids", DType::kI64, {{-1, "batch"}, {-1, "rows"}});
     const ValueId table = embed.parameter("wte", {kVocabulary, kWidth}, 1.0);
     embed.output(embed.b.op("Gather", {table, ids}), "inputs_embeds");
-    graph_ = std::make_shared<const Graph>(link({nullptr, &embed.graph, &decoder.graph}));
+    const Graph body = named(decoder.graph);
+    graph_ = std::make_shared<const Graph>(link({nullptr, &embed.graph, &body}));
     for (const auto& [prefix, part] :
          {std::pair<const char*, const Exporter*>{kEmbedPrefix, &embed}, {kDecoderPrefix, &decoder}})
       for (const auto& [name, feed] : part->parameters) parameters_[prefix + name] = feed;
@@ -174,7 +183,6 @@ class Layouts : public testing::Test {
     }
   }
 
-  // The residual stream after a block: the value that the next block's first normalisation reads.
   std::shared_ptr<const Graph> graph_;
   Parameters parameters_;
   Request request_;
@@ -308,7 +316,8 @@ TEST_F(Layouts, WhisperEncoderWithConnector) {
   shape.vocabulary = kVocabulary;
   const BuiltGraph encoder = build_audio_encoder(shape, Rng(1)), embed = build_token_embedding(shape, Rng(2)),
                    decoder = build_decoder(shape, Rng(3));
-  graph_ = std::make_shared<const Graph>(link({&encoder.graph, &embed.graph, &decoder.graph}));
+  const Graph hearing_graph = named(encoder.graph), body = named(decoder.graph);
+  graph_ = std::make_shared<const Graph>(link({&hearing_graph, &embed.graph, &body}));
   for (const auto& [prefix, part] :
        {std::pair{kEncoderPrefix, &encoder}, {kEmbedPrefix, &embed}, {kDecoderPrefix, &decoder}})
     for (const auto& [name, feed] : part->parameters) parameters_[prefix + name] = feed;
