@@ -11,14 +11,16 @@ class StageBar {
  public:
   explicit StageBar(Console& console) : bar_(console, "") {}
 
-  void update(const std::string& stage, std::int64_t done, std::int64_t total, double loss) {
+  void update(const std::string& stage, std::int64_t done, std::int64_t total, const std::string& note) {
     if (bar_.label() != stage) bar_.relabel(stage);
-    bar_.update(done, total, loss == 0 ? "" : fmt::format("loss {:.4g}", loss));
+    bar_.update(done, total, note);
   }
 
  private:
   ProgressBar bar_;
 };
+
+std::string loss_text(double loss) { return loss == 0 ? "" : fmt::format("loss {:.4g}", loss); }
 
 }  // namespace
 
@@ -38,10 +40,11 @@ Watch watch(Console& console, const InterruptGuard& guard) {
   const auto bar = std::make_shared<StageBar>(console);
   Watch result;
   result.observer = [bar](const Progress& progress) {
-    const std::string stage = progress.cell > 0
-                                  ? fmt::format("edit {}/{}: {}", progress.cell, progress.cells, progress.stage)
-                                  : progress.stage;
-    bar->update(stage, progress.done, progress.total, progress.loss);
+    // Of many cells each may be done in a moment: then the study's time is what matters.
+    if (progress.cells > 1 && progress.cell > 0)
+      bar->update("edits", progress.cell - 1, progress.cells, progress.stage);
+    else
+      bar->update(progress.stage, progress.done, progress.total, loss_text(progress.loss));
   };
   result.stop = &guard.flag();
   return result;
@@ -49,7 +52,8 @@ Watch watch(Console& console, const InterruptGuard& guard) {
 
 StepObserver step_observer(Console& console) {
   const auto bar = std::make_shared<StageBar>(console);
-  return [bar](const StepReport& report) { bar->update(report.stage, report.step, report.steps, report.loss); };
+  return
+      [bar](const StepReport& report) { bar->update(report.stage, report.step, report.steps, loss_text(report.loss)); };
 }
 
 std::string size_text(std::int64_t bytes) {

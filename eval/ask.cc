@@ -16,7 +16,8 @@ struct HeardClip {
   std::string hash;
 };
 
-Asked ask_one(Session& session, const Bundle& bundle, const Probe& probe, const HeardClip& clip, const AskSettings& settings) {
+Asked ask_one(Session& session, const Bundle& bundle, const Probe& probe, const HeardClip& clip,
+              const AskSettings& settings) {
   AnswerOptions options;
   options.max_new_tokens = settings.max_new_tokens;
   options.options = probe.options;
@@ -29,7 +30,8 @@ Asked ask_one(Session& session, const Bundle& bundle, const Probe& probe, const 
   result.answer.text = given.text;
   result.answer.hit_length_limit = given.hit_length_limit;
   for (const OptionLikelihood& option : given.options)
-    result.answer.option_scores.push_back({option.text, option.logprob_sum, static_cast<int>(option.tokens), static_cast<int>(option.bytes)});
+    result.answer.option_scores.push_back(
+        {option.text, option.logprob_sum, static_cast<int>(option.tokens), static_cast<int>(option.bytes)});
   result.answer.teacher_forced_hits = static_cast<int>(given.forced_hits);
   result.answer.teacher_forced_tokens = static_cast<int>(given.forced_tokens);
   result.first_token_logprobs = given.first_token_logprobs;
@@ -48,8 +50,8 @@ double divergence(const std::vector<float>& before, const std::vector<float>& af
 
 }  // namespace
 
-std::vector<Asked> ask(Session& session, const Bundle& bundle, std::span<const Probe> probes, const AskSettings& settings,
-                       const std::function<void(std::size_t done)>& asked) {
+std::vector<Asked> ask(Session& session, const Bundle& bundle, std::span<const Probe> probes,
+                       const AskSettings& settings, const std::function<void(std::size_t done)>& asked) {
   std::map<std::string, HeardClip> heard;
   const HeardClip silence;
   std::vector<Asked> results;
@@ -59,7 +61,10 @@ std::vector<Asked> ask(Session& session, const Bundle& bundle, std::span<const P
       if (probe.clip) {
         const std::string path = probe.clip->locate().string();
         auto found = heard.find(path);
-        if (found == heard.end()) found = heard.emplace(path, HeardClip{audio_feed(bundle, std::filesystem::path(path)), probe.clip->hash().hex()}).first;
+        if (found == heard.end())
+          found =
+              heard.emplace(path, HeardClip{audio_feed(bundle, std::filesystem::path(path)), probe.clip->hash().hex()})
+                  .first;
         clip = &found->second;
       }
       results.push_back(ask_one(session, bundle, probe, *clip, settings));
@@ -71,7 +76,8 @@ std::vector<Asked> ask(Session& session, const Bundle& bundle, std::span<const P
   return results;
 }
 
-AnswerRecord pair_up(const Probe& probe, const EditRequest* request, const Asked* before, const Asked* after, const AskSettings& settings) {
+AnswerRecord pair_up(const Probe& probe, const EditRequest* request, const Asked* before, const Asked* after,
+                     const AskSettings& settings) {
   AnswerRecord record = describe(probe, request);
   if (before) record.before = before->answer;
   if (after) record.after = after->answer;
@@ -84,7 +90,8 @@ AnswerRecord pair_up(const Probe& probe, const EditRequest* request, const Asked
 }
 
 std::string decoding_hash(const AskSettings& settings) {
-  return ContentHash::of(fmt::format("greedy; max_new_tokens {}; options without end of turn", settings.max_new_tokens)).hex();
+  return ContentHash::of(fmt::format("greedy; max_new_tokens {}; options without end of turn", settings.max_new_tokens))
+      .hex();
 }
 
 }  // namespace retune

@@ -1,8 +1,8 @@
 // Probes to prompts to answers.
 //
 //   std::vector<Asked> before = ask(session, base, probes, settings);
-//   std::vector<Asked> after = ask(session, base.with(patch), probes, settings);   // recomputes only what the patch can reach
-//   AnswerRecord record = pair_up(probes[0], &request, &before[0], &after[0], settings);
+//   std::vector<Asked> after = ask(session, base.with(patch), probes, settings);   // recomputes only what the patch
+//   can reach AnswerRecord record = pair_up(probes[0], &request, &before[0], &after[0], settings);
 #pragma once
 
 #include <cstdint>
@@ -30,14 +30,15 @@ struct Asked {
   std::string clip_hash;                    // of the sound file; empty for text alone
 };
 
-// Answers in the order of the probes; each clip is read once. `asked` is called after each probe with how many are done; what it throws
-// ends the asking. User errors name probe and clip.
-std::vector<Asked> ask(Session& session, const Bundle& bundle, std::span<const Probe> probes, const AskSettings& settings,
-                       const std::function<void(std::size_t done)>& asked = {});
+// Answers in the order of the probes; each clip is read once. `asked` is called after each probe with how many are
+// done; what it throws ends the asking. User errors name probe and clip.
+std::vector<Asked> ask(Session& session, const Bundle& bundle, std::span<const Probe> probes,
+                       const AskSettings& settings, const std::function<void(std::size_t done)>& asked = {});
 
-// The record of one probe with its verdicts. Either answer may be null, not both; `request` is null for plain probes. The divergence of the
-// first answer token is KL(before || after).
-AnswerRecord pair_up(const Probe& probe, const EditRequest* request, const Asked* before, const Asked* after, const AskSettings& settings);
+// The record of one probe with its verdicts. Either answer may be null, not both; `request` is null for plain probes.
+// The divergence of the first answer token is KL(before || after).
+AnswerRecord pair_up(const Probe& probe, const EditRequest* request, const Asked* before, const Asked* after,
+                     const AskSettings& settings);
 
 // Identifies how answers were made: two answers may be compared only if these agree.
 std::string decoding_hash(const AskSettings& settings);

@@ -23,9 +23,11 @@ std::size_t size_class(std::size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
-// A request for more than the machine has must fail here: an overcommitting kernel grants it and kills the process later.
+// A request for more than the machine has must fail here: an overcommitting kernel grants it and kills the process
+// later.
 std::size_t machine_bytes() {
-  static const std::size_t bytes = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGE_SIZE));
+  static const std::size_t bytes =
+      static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGE_SIZE));
   return bytes;
 }
 
@@ -49,7 +51,8 @@ BufferPool::BufferPool() : state_(std::make_shared<State>()) {}
 
 Tensor BufferPool::allocate(DType dtype, const Shape& shape) {
   std::size_t bytes = 0;
-  if (__builtin_mul_overflow(static_cast<std::size_t>(shape.numel()), dtype_size(dtype), &bytes) || bytes > machine_bytes())
+  if (__builtin_mul_overflow(static_cast<std::size_t>(shape.numel()), dtype_size(dtype), &bytes) ||
+      bytes > machine_bytes())
     throw failure("a tensor of shape {} is larger than this machine's memory; use shorter inputs", shape.text());
   const std::size_t size = size_class(std::max<std::size_t>(bytes, 1));
   std::byte* buffer = nullptr;
@@ -61,8 +64,10 @@ Tensor BufferPool::allocate(DType dtype, const Shape& shape) {
       buffers.pop_back();
     }
   }
-  if (buffer == nullptr) buffer = static_cast<std::byte*>(std::aligned_alloc(kAlignment, (size + kAlignment - 1) / kAlignment * kAlignment));
-  if (buffer == nullptr) throw failure("out of memory: {} bytes for one tensor; lower --memory or use shorter inputs", bytes);
+  if (buffer == nullptr)
+    buffer = static_cast<std::byte*>(std::aligned_alloc(kAlignment, (size + kAlignment - 1) / kAlignment * kAlignment));
+  if (buffer == nullptr)
+    throw failure("out of memory: {} bytes for one tensor; lower --memory or use shorter inputs", bytes);
   {
     const std::lock_guard lock(state_->mutex);
     state_->live += static_cast<std::int64_t>(size);

@@ -66,7 +66,8 @@ namespace {
 
 std::optional<Replacement> match_any(const PatternGraph& p, const Node& node) {
   // The larger patterns first: attention holds a transposed product.
-  for (const auto matcher : {match_attention, match_rotary, match_rms_normalization, match_gelu, match_silu, match_transposed_product})
+  for (const auto matcher :
+       {match_attention, match_rotary, match_rms_normalization, match_gelu, match_silu, match_transposed_product})
     if (auto found = matcher(p, node)) return found;
   return std::nullopt;
 }

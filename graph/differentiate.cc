@@ -31,15 +31,16 @@ ValueId ones_like(GraphBuilder& builder, ValueId id) {
 
 void check_gradient(const GraphBuilder& builder, const Node& node, ValueId input, ValueId gradient) {
   if (!(builder.shape(input) == builder.shape(gradient)))
-    throw std::logic_error(fmt::format("{}: the gradient has shape {}, its input {}", node.text(), builder.shape(gradient).text(),
-                                       builder.shape(input).text()));
+    throw std::logic_error(fmt::format("{}: the gradient has shape {}, its input {}", node.text(),
+                                       builder.shape(gradient).text(), builder.shape(input).text()));
 }
 
 }  // namespace
 
 std::vector<ValueId> differentiate(Graph& graph, ValueId loss, const std::vector<ValueId>& wrt) {
   if (!is_float(graph.value(loss).dtype))
-    throw user_error("cannot differentiate '{}': it is of type {}, not a float", graph.value(loss).name, dtype_name(graph.value(loss).dtype));
+    throw user_error("cannot differentiate '{}': it is of type {}, not a float", graph.value(loss).name,
+                     dtype_name(graph.value(loss).dtype));
   const std::vector<bool> depends = reached_from(graph, wrt);
   std::vector<ValueId> cotangents(graph.values().size(), kNoValue);
   const std::size_t forward_nodes = graph.nodes().size();
@@ -49,7 +50,8 @@ std::vector<ValueId> differentiate(Graph& graph, ValueId loss, const std::vector
   for (std::size_t index = forward_nodes; index-- > 0;) {
     const Node node = graph.nodes()[index];  // a copy: the builder grows the list
     std::vector<ValueId> incoming;
-    for (const ValueId id : node.outputs) incoming.push_back(id == kNoValue ? kNoValue : cotangents[static_cast<std::size_t>(id)]);
+    for (const ValueId id : node.outputs)
+      incoming.push_back(id == kNoValue ? kNoValue : cotangents[static_cast<std::size_t>(id)]);
     if (std::all_of(incoming.begin(), incoming.end(), [](ValueId id) { return id == kNoValue; })) continue;
     std::vector<bool> wanted;
     for (const ValueId id : node.inputs)

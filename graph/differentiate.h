@@ -7,10 +7,10 @@
 
 namespace retune {
 
-// Appends nodes that compute the gradient of the sum of `loss` with respect to each value of `wrt` (parameters, inputs or computed values of a
-// specialised graph), only for the nodes that lie between. Returns one value per entry of `wrt`; kNoValue where the loss does not
-// depend on it. A node on the way without a vjp is a user error that names it and says why.
-// Where several paths meet, cotangents are added in the order of the nodes, last first.
+// Appends nodes that compute the gradient of the sum of `loss` with respect to each value of `wrt` (parameters, inputs
+// or computed values of a specialised graph), only for the nodes that lie between. Returns one value per entry of
+// `wrt`; kNoValue where the loss does not depend on it. A node on the way without a vjp is a user error that names it
+// and says why. Where several paths meet, cotangents are added in the order of the nodes, last first.
 std::vector<ValueId> differentiate(Graph& graph, ValueId loss, const std::vector<ValueId>& wrt);
 
 }  // namespace retune

@@ -6,8 +6,9 @@ namespace retune {
 
 namespace {
 
-std::vector<Tensor> forward(const Node& node, const Op& op, std::span<const Tensor> inputs, std::span<const TypeShape> types,
-                            ThreadPool& pool, const ForwardContext::Allocate& allocate) {
+std::vector<Tensor> forward(const Node& node, const Op& op, std::span<const Tensor> inputs,
+                            std::span<const TypeShape> types, ThreadPool& pool,
+                            const ForwardContext::Allocate& allocate) {
   ForwardContext context(node, inputs, types, pool, allocate);
   try {
     op.forward(context);
@@ -19,8 +20,9 @@ std::vector<Tensor> forward(const Node& node, const Op& op, std::span<const Tens
 
 }  // namespace
 
-std::vector<Tensor> evaluate(const Node& node, const Op& op, std::span<const Tensor> inputs, std::span<const TypeShape> output_types,
-                             ThreadPool& pool, const ForwardContext::Allocate& allocate) {
+std::vector<Tensor> evaluate(const Node& node, const Op& op, std::span<const Tensor> inputs,
+                             std::span<const TypeShape> output_types, ThreadPool& pool,
+                             const ForwardContext::Allocate& allocate) {
   const auto half_tensor = [](const Tensor& t) { return is_half(t.dtype()); };
   const auto half_type = [](const TypeShape& t) { return is_half(t.dtype); };
   if (op.takes_half || (std::none_of(inputs.begin(), inputs.end(), half_tensor) &&

@@ -8,9 +8,10 @@
 
 namespace retune {
 
-// Outputs in order; those that the node does not name may be undefined. f16 and bf16 inputs are widened to f32 and outputs rounded
-// unless the operator takes them itself. User errors are prefixed with the node's text.
-std::vector<Tensor> evaluate(const Node& node, const Op& op, std::span<const Tensor> inputs, std::span<const TypeShape> output_types,
-                             ThreadPool& pool, const ForwardContext::Allocate& allocate);
+// Outputs in order; those that the node does not name may be undefined. f16 and bf16 inputs are widened to f32 and
+// outputs rounded unless the operator takes them itself. User errors are prefixed with the node's text.
+std::vector<Tensor> evaluate(const Node& node, const Op& op, std::span<const Tensor> inputs,
+                             std::span<const TypeShape> output_types, ThreadPool& pool,
+                             const ForwardContext::Allocate& allocate);
 
 }  // namespace retune

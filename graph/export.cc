@@ -68,14 +68,17 @@ void set_value_info(onnx::ValueInfoProto& info, const Value& value) {
     for (const std::int64_t extent : *value.shape) dims.push_back({extent, ""});
   for (const Dim& dim : dims) {
     auto* written = shape->add_dim();
-    if (dim.extent >= 0) written->set_dim_value(dim.extent);
-    else if (!dim.symbol.empty()) written->set_dim_param(dim.symbol);
+    if (dim.extent >= 0)
+      written->set_dim_value(dim.extent);
+    else if (!dim.symbol.empty())
+      written->set_dim_param(dim.symbol);
   }
 }
 
 void add_nodes(const Graph& graph, onnx::GraphProto& proto) {
   for (const Node& node : graph.nodes()) {
-    if (node.domain == "retune") throw user_error("{}: a private operator cannot be written to an ONNX file", node.text());
+    if (node.domain == "retune")
+      throw user_error("{}: a private operator cannot be written to an ONNX file", node.text());
     auto* written = proto.add_node();
     written->set_op_type(node.op);
     written->set_domain(node.domain);
@@ -92,14 +95,16 @@ void add_nodes(const Graph& graph, onnx::GraphProto& proto) {
 
 }  // namespace
 
-void export_onnx(const Graph& graph, const Parameters& parameters, const std::filesystem::path& path, const GraphWriteOptions& options) {
+void export_onnx(const Graph& graph, const Parameters& parameters, const std::filesystem::path& path,
+                 const GraphWriteOptions& options) {
   onnx::ModelProto model;
   model.set_ir_version(options.ir_version);
   model.set_producer_name(options.producer);
   auto* opset = model.add_opset_import();
   opset->set_domain("");
   opset->set_version(options.opset);
-  const bool contrib = std::any_of(graph.nodes().begin(), graph.nodes().end(), [](const Node& n) { return n.domain == "com.microsoft"; });
+  const bool contrib = std::any_of(graph.nodes().begin(), graph.nodes().end(),
+                                   [](const Node& n) { return n.domain == "com.microsoft"; });
   if (contrib) {
     auto* microsoft = model.add_opset_import();
     microsoft->set_domain("com.microsoft");

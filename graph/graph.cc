@@ -10,7 +10,8 @@ namespace retune {
 namespace {
 
 template <class T>
-const T* typed(const std::map<std::string, AttributeValue, std::less<>>& items, std::string_view name, const char* expected) {
+const T* typed(const std::map<std::string, AttributeValue, std::less<>>& items, std::string_view name,
+               const char* expected) {
   const auto it = items.find(name);
   if (it == items.end()) return nullptr;
   if (const T* value = std::get_if<T>(&it->second)) return value;
@@ -117,7 +118,8 @@ ValueId Graph::add_input(std::string value_name, DType dtype, std::vector<Dim> d
   value.kind = ValueKind::kInput;
   value.dtype = dtype;
   value.declared = std::move(declared);
-  const bool concrete = std::all_of(value.declared.begin(), value.declared.end(), [](const Dim& d) { return d.extent >= 0; });
+  const bool concrete =
+      std::all_of(value.declared.begin(), value.declared.end(), [](const Dim& d) { return d.extent >= 0; });
   if (concrete && !value.declared.empty()) {
     std::vector<std::int64_t> extents;
     for (const Dim& dim : value.declared) extents.push_back(dim.extent);
@@ -128,7 +130,8 @@ ValueId Graph::add_input(std::string value_name, DType dtype, std::vector<Dim> d
   return id;
 }
 
-ValueId Graph::add_parameter(std::string value_name, DType dtype, Shape shape, std::string file, std::string initializer) {
+ValueId Graph::add_parameter(std::string value_name, DType dtype, Shape shape, std::string file,
+                             std::string initializer) {
   Value value;
   value.name = std::move(value_name);
   value.kind = ValueKind::kParameter;
@@ -221,8 +224,10 @@ ContentHash Graph::structure_hash() const {
     hasher.add(static_cast<std::int64_t>(v.kind));
     if (v.kind == ValueKind::kComputed) continue;
     hasher.add(static_cast<std::int64_t>(v.dtype));
-    if (v.kind == ValueKind::kConstant) hash_tensor(hasher, v.constant);
-    else hasher.add(v.name);
+    if (v.kind == ValueKind::kConstant)
+      hash_tensor(hasher, v.constant);
+    else
+      hasher.add(v.name);
   }
   for (const Node& node : nodes_) {
     hasher.add(node.domain).add(node.op).add(std::int64_t{node.version});

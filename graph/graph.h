@@ -1,9 +1,10 @@
-// A computation as values and the nodes that make them: what an ONNX file says, what linking several files gives, and, once it
-// is specialised to concrete shapes, what is differentiated and run.
+// A computation as values and the nodes that make them: what an ONNX file says, what linking several files gives, and,
+// once it is specialised to concrete shapes, what is differentiated and run.
 //
-// Values are of four kinds. An input is fed by each request. A parameter is a float tensor of a model file: its bytes are supplied
-// at run time (see Parameters), so that an edit or an optimiser step needs no new plan. A constant is baked in (integers,
-// scalars, Constant nodes): it steers shapes and patterns. Everything else is computed by exactly one node.
+// Values are of four kinds. An input is fed by each request. A parameter is a float tensor of a model file: its bytes
+// are supplied at run time (see Parameters), so that an edit or an optimiser step needs no new plan. A constant is
+// baked in (integers, scalars, Constant nodes): it steers shapes and patterns. Everything else is computed by exactly
+// one node.
 //
 //   Graph g;
 //   ValueId x = g.add_input("x", DType::kF32, {{-1, "batch"}, {4, ""}});
@@ -31,7 +32,8 @@ class Graph;
 using ValueId = std::int32_t;
 inline constexpr ValueId kNoValue = -1;  // an optional input that is absent, an output that nobody named
 
-// One extent as a file declares it: a number, or -1 with a symbol (which may be any text, e.g. "past_sequence_length + 1").
+// One extent as a file declares it: a number, or -1 with a symbol (which may be any text, e.g. "past_sequence_length +
+// 1").
 struct Dim {
   std::int64_t extent = -1;
   std::string symbol;
@@ -48,7 +50,7 @@ struct Value {
   Tensor constant;                  // kConstant only
   std::string file;                 // kParameter and kConstant from a file: which, and the initializer's name there
   std::string initializer;
-  std::int32_t producer = -1;       // index into nodes(), for kComputed
+  std::int32_t producer = -1;  // index into nodes(), for kComputed
 };
 
 using AttributeValue = std::variant<std::int64_t, double, std::string, std::vector<std::int64_t>, std::vector<double>,
@@ -101,11 +103,12 @@ class Graph {
   ValueId add_input(std::string value_name, DType dtype, std::vector<Dim> declared = {});
   ValueId add_parameter(std::string value_name, DType dtype, Shape shape, std::string file, std::string initializer);
   ValueId add_constant(Tensor tensor, std::string value_name = {});
-  // Appends a node and its output values (names may be empty). Nodes stand in topological order: inputs must exist already.
+  // Appends a node and its output values (names may be empty). Nodes stand in topological order: inputs must exist
+  // already.
   std::vector<ValueId> add_node(Node node, const std::vector<std::string>& output_names);
 
-  // Puts another node in the place of node `index`. Its outputs must be those of the old one that are still read, in its own order;
-  // `extra_outputs` new unnamed values follow them. Inputs must be computed by earlier nodes.
+  // Puts another node in the place of node `index`. Its outputs must be those of the old one that are still read, in
+  // its own order; `extra_outputs` new unnamed values follow them. Inputs must be computed by earlier nodes.
   void replace_node(std::size_t index, Node node, int extra_outputs);
 
   // Renames; throws a user error if another value has the name.
@@ -125,8 +128,8 @@ class Graph {
   // For each value, the indices of the nodes that read it (once per reading node).
   std::vector<std::vector<std::int32_t>> consumers() const;
 
-  // Identifies the computation: operators, attributes, wiring, names of inputs, outputs and parameters. Values of parameters are
-  // not part of it; constants are. Cheap enough to call once per graph, not once per run: keep it.
+  // Identifies the computation: operators, attributes, wiring, names of inputs, outputs and parameters. Values of
+  // parameters are not part of it; constants are. Cheap enough to call once per graph, not once per run: keep it.
   ContentHash structure_hash() const;
 
  private:

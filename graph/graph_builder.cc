@@ -14,15 +14,16 @@ namespace {
 DType symbolic_dtype(const Graph& graph, const Node& node) {
   if (node.op == "Shape" || node.op == "Size" || node.op == "ArgMax" || node.op == "NonZero") return DType::kI64;
   if (node.op == "Cast") return static_cast<DType>(node.attributes.i("to", 1));
-  if (node.op == "Equal" || node.op == "Less" || node.op == "Greater" || node.op == "LessOrEqual" || node.op == "GreaterOrEqual" ||
-      node.op == "Not" || node.op == "And" || node.op == "Or")
+  if (node.op == "Equal" || node.op == "Less" || node.op == "Greater" || node.op == "LessOrEqual" ||
+      node.op == "GreaterOrEqual" || node.op == "Not" || node.op == "And" || node.op == "Or")
     return DType::kBool;
   const std::size_t source = node.op == "Where" ? 1 : 0;
   return node.inputs.size() > source ? graph.value(node.inputs[source]).dtype : DType::kUndefined;
 }
 
 bool shapes_known(const Graph& graph, const Node& node) {
-  return std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId id) { return id == kNoValue || graph.value(id).shape.has_value(); });
+  return std::all_of(node.inputs.begin(), node.inputs.end(),
+                     [&](ValueId id) { return id == kNoValue || graph.value(id).shape.has_value(); });
 }
 
 }  // namespace
@@ -33,8 +34,8 @@ Shape GraphBuilder::shape(ValueId id) const {
   return *value.shape;
 }
 
-std::vector<ValueId> GraphBuilder::ops(std::string_view domain, std::string_view op, std::vector<ValueId> inputs, Attributes attributes,
-                                       const std::vector<std::string>& output_names) {
+std::vector<ValueId> GraphBuilder::ops(std::string_view domain, std::string_view op, std::vector<ValueId> inputs,
+                                       Attributes attributes, const std::vector<std::string>& output_names) {
   Node node{.domain = std::string(domain), .op = std::string(op)};
   if (domain == "com.microsoft" || domain == "retune") node.version = 1;
   if (!output_names.empty()) node.name = output_names[0];
@@ -65,17 +66,21 @@ ValueId GraphBuilder::private_op(std::string_view op, std::vector<ValueId> input
 
 std::vector<ValueId> GraphBuilder::private_ops(std::string_view op, std::vector<ValueId> inputs, Attributes attributes,
                                                int output_count) {
-  return ops("retune", op, std::move(inputs), std::move(attributes), std::vector<std::string>(static_cast<std::size_t>(output_count)));
+  return ops("retune", op, std::move(inputs), std::move(attributes),
+             std::vector<std::string>(static_cast<std::size_t>(output_count)));
 }
 
 ValueId GraphBuilder::scalar(double value, DType dtype) { return constant(Tensor::scalar<double>(value).cast(dtype)); }
 
-ValueId GraphBuilder::ints(const std::vector<std::int64_t>& values) { return constant(Tensor::vector<std::int64_t>(values)); }
+ValueId GraphBuilder::ints(const std::vector<std::int64_t>& values) {
+  return constant(Tensor::vector<std::int64_t>(values));
+}
 
 ValueId GraphBuilder::matmul(ValueId a, ValueId b, Swap swap_a, Swap swap_b) {
   if (swap_a == Swap::kNone && swap_b == Swap::kNone) return op("MatMul", {a, b});
   return ops("com.microsoft", "FusedMatMul", {a, b},
-             {{"transA", std::int64_t{swap_a == Swap::kLastTwo}}, {"transB", std::int64_t{swap_b == Swap::kLastTwo}}}, {""})[0];
+             {{"transA", std::int64_t{swap_a == Swap::kLastTwo}}, {"transB", std::int64_t{swap_b == Swap::kLastTwo}}},
+             {""})[0];
 }
 
 ValueId GraphBuilder::reshape(ValueId x, const Shape& target) {
@@ -109,7 +114,8 @@ ValueId GraphBuilder::sum_to(ValueId x, const Shape& target) {
 }
 
 ValueId GraphBuilder::zeros_like(ValueId x) {
-  return op("ConstantOfShape", {ints(shape(x).extents())}, {{"value", Tensor::scalar<double>(0).cast(dtype(x)).reshaped(Shape{1})}});
+  return op("ConstantOfShape", {ints(shape(x).extents())},
+            {{"value", Tensor::scalar<double>(0).cast(dtype(x)).reshaped(Shape{1})}});
 }
 
 }  // namespace retune

@@ -18,7 +18,8 @@ using Scopes = std::vector<const std::unordered_map<std::string, DType>*>;
 class Importer {
  public:
   Importer(const OnnxModel& model, std::string file) : model_(model), file_(std::move(file)) {
-    for (const auto& import : model.skeleton().opset_import()) versions_[domain(import.domain())] = static_cast<int>(import.version());
+    for (const auto& import : model.skeleton().opset_import())
+      versions_[domain(import.domain())] = static_cast<int>(import.version());
   }
 
   Graph run() {
@@ -70,21 +71,24 @@ class Importer {
   void add_output(Graph& graph, const onnx::ValueInfoProto& output, const Scopes& scopes) {
     ValueId id = graph.find(output.name());
     if (id == kNoValue) id = capture(graph, output.name(), scopes);
-    if (id == kNoValue) fail(fmt::format("output '{}' of graph '{}' is produced by no node", output.name(), graph.name));
+    if (id == kNoValue)
+      fail(fmt::format("output '{}' of graph '{}' is produced by no node", output.name(), graph.name));
     graph.value(id).declared = dims_of(output);
     if (graph.value(id).dtype == DType::kUndefined)
       graph.value(id).dtype = static_cast<DType>(output.type().tensor_type().elem_type());
     graph.outputs.push_back(id);
   }
 
-  // Float tensors are parameters, whose bytes stay in the file; integers and scalars steer shapes and patterns, so they are constants.
+  // Float tensors are parameters, whose bytes stay in the file; integers and scalars steer shapes and patterns, so they
+  // are constants.
   void add_initializer(Graph& graph, const onnx::TensorProto& proto, const std::string& name) {
     const auto dtype = static_cast<DType>(proto.data_type());
     std::int64_t elements = 1;
     for (const std::int64_t dim : proto.dims()) elements = dim == 0 ? 0 : std::max<std::int64_t>(elements, dim);
     ValueId id = kNoValue;
     if (is_float(dtype) && elements > 1) {
-      id = graph.add_parameter(name, dtype, Shape(std::vector<std::int64_t>(proto.dims().begin(), proto.dims().end())), file_, name);
+      id = graph.add_parameter(name, dtype, Shape(std::vector<std::int64_t>(proto.dims().begin(), proto.dims().end())),
+                               file_, name);
     } else {
       id = graph.add_constant(model_.tensor(proto), name);
       graph.value(id).file = file_;
@@ -145,7 +149,8 @@ class Importer {
     return order;
   }
 
-  void check_exists(const std::string& input, const onnx::NodeProto& node, const Graph& graph, const Scopes& scopes) const {
+  void check_exists(const std::string& input, const onnx::NodeProto& node, const Graph& graph,
+                    const Scopes& scopes) const {
     if (input.empty() || graph.find(input) != kNoValue) return;
     for (const auto* scope : scopes)
       if (scope->contains(input)) return;
@@ -158,7 +163,8 @@ class Importer {
     node.name = proto.name();
     node.file = file_;
     const auto version = versions_.find(node.domain);
-    if (version == versions_.end()) fail(fmt::format("{} node '{}': domain '{}' is not imported", node.op, node.name, node.domain));
+    if (version == versions_.end())
+      fail(fmt::format("{} node '{}': domain '{}' is not imported", node.op, node.name, node.domain));
     node.version = version->second;
     const Scopes outer(scopes.begin(), scopes.end() - 1);
     const auto resolve = [&](const std::string& name) {
@@ -184,28 +190,41 @@ class Importer {
     if (proto.output_size() != 1 || proto.attribute_size() != 1) return false;
     const auto& attribute = proto.attribute(0);
     const std::string& name = proto.output(0);
-    if (attribute.name() == "value") add_initializer(graph, attribute.t(), name);
-    else if (attribute.name() == "value_float") graph.add_constant(Tensor::scalar<float>(attribute.f()), name);
-    else if (attribute.name() == "value_int") graph.add_constant(Tensor::scalar<std::int64_t>(attribute.i()), name);
+    if (attribute.name() == "value")
+      add_initializer(graph, attribute.t(), name);
+    else if (attribute.name() == "value_float")
+      graph.add_constant(Tensor::scalar<float>(attribute.f()), name);
+    else if (attribute.name() == "value_int")
+      graph.add_constant(Tensor::scalar<std::int64_t>(attribute.i()), name);
     else if (attribute.name() == "value_ints")
       graph.add_constant(Tensor::vector<std::int64_t>({attribute.ints().begin(), attribute.ints().end()}), name);
     else if (attribute.name() == "value_floats")
       graph.add_constant(Tensor::vector<float>({attribute.floats().begin(), attribute.floats().end()}), name);
-    else return false;
+    else
+      return false;
     return true;
   }
 
   AttributeValue attribute_value(const onnx::AttributeProto& a, const Node& node, const Scopes& scopes, int depth) {
     switch (a.type()) {
-      case onnx::AttributeProto::INT: return a.i();
-      case onnx::AttributeProto::FLOAT: return static_cast<double>(a.f());
-      case onnx::AttributeProto::STRING: return a.s();
-      case onnx::AttributeProto::INTS: return std::vector<std::int64_t>(a.ints().begin(), a.ints().end());
-      case onnx::AttributeProto::FLOATS: return std::vector<double>(a.floats().begin(), a.floats().end());
-      case onnx::AttributeProto::STRINGS: return std::vector<std::string>(a.strings().begin(), a.strings().end());
-      case onnx::AttributeProto::TENSOR: return model_.tensor(a.t());
-      case onnx::AttributeProto::GRAPH: return std::make_shared<const Graph>(import_graph(a.g(), scopes, depth + 1));
-      default: throw user_error("{}: attribute '{}' is of a kind that is not supported", node.text(), a.name());
+      case onnx::AttributeProto::INT:
+        return a.i();
+      case onnx::AttributeProto::FLOAT:
+        return static_cast<double>(a.f());
+      case onnx::AttributeProto::STRING:
+        return a.s();
+      case onnx::AttributeProto::INTS:
+        return std::vector<std::int64_t>(a.ints().begin(), a.ints().end());
+      case onnx::AttributeProto::FLOATS:
+        return std::vector<double>(a.floats().begin(), a.floats().end());
+      case onnx::AttributeProto::STRINGS:
+        return std::vector<std::string>(a.strings().begin(), a.strings().end());
+      case onnx::AttributeProto::TENSOR:
+        return model_.tensor(a.t());
+      case onnx::AttributeProto::GRAPH:
+        return std::make_shared<const Graph>(import_graph(a.g(), scopes, depth + 1));
+      default:
+        throw user_error("{}: attribute '{}' is of a kind that is not supported", node.text(), a.name());
     }
   }
 
@@ -226,7 +245,8 @@ void collect_parameters(const Graph& graph, const OnnxModel& model, Version file
   }
   for (const Node& node : graph.nodes())
     for (const auto& [name, content] : node.attributes.items())
-      if (const auto* sub = std::get_if<std::shared_ptr<const Graph>>(&content)) collect_parameters(**sub, model, file_version, result);
+      if (const auto* sub = std::get_if<std::shared_ptr<const Graph>>(&content))
+        collect_parameters(**sub, model, file_version, result);
 }
 
 }  // namespace
@@ -234,7 +254,8 @@ void collect_parameters(const Graph& graph, const OnnxModel& model, Version file
 Graph import_onnx(const OnnxModel& model, const std::string& file) { return Importer(model, file).run(); }
 
 Parameters parameters_of(const Graph& graph, const OnnxModel& model) {
-  // Within one process a mapped file is identified by where it is and when it was written; hashing 15 GB to name it would cost minutes.
+  // Within one process a mapped file is identified by where it is and when it was written; hashing 15 GB to name it
+  // would cost minutes.
   const auto path = std::filesystem::canonical(model.path());
   const auto written = std::filesystem::last_write_time(path).time_since_epoch().count();
   const Version file_version = version_of(fmt::format("{}\n{}\n{}", path.string(), written, model.file_bytes()));

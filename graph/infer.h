@@ -7,7 +7,8 @@
 
 namespace retune {
 
-// The results for the node's outputs, all set. User errors are prefixed with the node's text; NeedsValue passes through.
+// The results for the node's outputs, all set. User errors are prefixed with the node's text; NeedsValue passes
+// through.
 std::vector<InferContext::Result> infer(const Graph& graph, const Node& node, const Op& op);
 
 // The body of a composite operator (Op::body) for one node. Errors as above.

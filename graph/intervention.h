@@ -1,8 +1,8 @@
-// Changing a value in flight: adding to it or replacing it at some rows. Capturing needs nothing of this: any value may be asked for as an
-// output of a request.
+// Changing a value in flight: adding to it or replacing it at some rows. Capturing needs nothing of this: any value may
+// be asked for as an output of a request.
 //
-// The delta of an intervention is a leaf of its own, named like an input, so its gradient can be asked for and a target vector can be
-// optimised without recomputing anything that it does not reach.
+// The delta of an intervention is a leaf of its own, named like an input, so its gradient can be asked for and a target
+// vector can be optimised without recomputing anything that it does not reach.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// General matrix products on the thread pool: C = alpha * op(A) op(B) + beta * C, row-major. OpenBLAS and oneDNN run single-threaded
-// inside tiles that are cut by shape alone, so the bits do not depend on the number of threads.
+// General matrix products on the thread pool: C = alpha * op(A) op(B) + beta * C, row-major. OpenBLAS and oneDNN run
+// single-threaded inside tiles that are cut by shape alone, so the bits do not depend on the number of threads.
 #pragma once
 
 #include <cstdint>

@@ -4,7 +4,9 @@
 
 namespace retune {
 
-bool InferContext::has(int i) const { return i < input_count() && node_.inputs[static_cast<std::size_t>(i)] != kNoValue; }
+bool InferContext::has(int i) const {
+  return i < input_count() && node_.inputs[static_cast<std::size_t>(i)] != kNoValue;
+}
 
 namespace {
 
@@ -52,9 +54,7 @@ void InferContext::set_constant(int output, Tensor value) {
   results_[static_cast<std::size_t>(output)] = {true, {value.dtype(), value.shape()}, value};
 }
 
-void InferContext::same_as_input() {
-  set(0, dtype(0), shape(0));
-}
+void InferContext::same_as_input() { set(0, dtype(0), shape(0)); }
 
 bool ForwardContext::wants(int i) const {
   return i < output_count() && node_.outputs[static_cast<std::size_t>(i)] != kNoValue;

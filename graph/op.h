@@ -1,7 +1,9 @@
-// What an operator is: shape inference, forward, and the vector-Jacobian product (vjp) that emits its gradient as graph nodes.
+// What an operator is: shape inference, forward, and the vector-Jacobian product (vjp) that emits its gradient as graph
+// nodes.
 //
-// One operator family a file: opset versions, attributes, inference, forward, vjp, with the equation and its source. A family
-// file exports one function that lists its operators (`std::vector<Op> softmax_ops();`) and op_registry.cc has one line for it.
+// One operator family a file: opset versions, attributes, inference, forward, vjp, with the equation and its source. A
+// family file exports one function that lists its operators (`std::vector<Op> softmax_ops();`) and op_registry.cc has
+// one line for it.
 //
 // A vjp runs on a graph whose shapes are concrete, so it may read them. It must emit nodes only for the inputs that ask
 // (`wants`). Where a composed gradient would be slow, a private operator of domain "retune" stands in the same file.
@@ -42,7 +44,8 @@ class InferContext {
   const Shape& shape(int i) const;
   // The value of input i if it is known while planning (constants, folded shape arithmetic); null otherwise.
   const Tensor* constant(int i) const;
-  // As constant, but asks the planner to plan again with the value of the integer input that it depends on, where it is not known.
+  // As constant, but asks the planner to plan again with the value of the integer input that it depends on, where it is
+  // not known.
   const Tensor& require_constant(int i) const;
   // constant(i) as integers, or the attribute `name` when input i is absent; nothing if neither is there.
   // (For operators whose axes, pads, ... moved from an attribute to an input.)
@@ -77,9 +80,14 @@ struct NeedsValue {
 class ForwardContext {
  public:
   using Allocate = std::function<Tensor(DType, const Shape&)>;
-  ForwardContext(const Node& node, std::span<const Tensor> inputs, std::span<const TypeShape> output_types, ThreadPool& pool,
-                 const Allocate& allocate)
-      : node_(node), inputs_(inputs), output_types_(output_types), outputs_(output_types.size()), pool_(pool), allocate_(allocate) {}
+  ForwardContext(const Node& node, std::span<const Tensor> inputs, std::span<const TypeShape> output_types,
+                 ThreadPool& pool, const Allocate& allocate)
+      : node_(node),
+        inputs_(inputs),
+        output_types_(output_types),
+        outputs_(output_types.size()),
+        pool_(pool),
+        allocate_(allocate) {}
 
   const Node& node() const { return node_; }
   const Attributes& attributes() const { return node_.attributes; }
@@ -113,7 +121,11 @@ class ForwardContext {
 class VjpContext {
  public:
   VjpContext(GraphBuilder& builder, const Node& node, std::span<const ValueId> cotangents, std::vector<bool> wanted)
-      : builder_(builder), node_(node), cotangents_(cotangents), wanted_(std::move(wanted)), gradients_(node_.inputs.size(), kNoValue) {}
+      : builder_(builder),
+        node_(node),
+        cotangents_(cotangents),
+        wanted_(std::move(wanted)),
+        gradients_(node_.inputs.size(), kNoValue) {}
 
   GraphBuilder& builder() const { return builder_; }
   const Node& node() const { return node_; }
@@ -142,15 +154,17 @@ class VjpContext {
 struct Op {
   std::string domain;
   std::string name;
-  int since = 1;  // the first version of its operator set with this meaning; the implementation reads node().version for details
+  int since = 1;  // the first version of its operator set with this meaning; the implementation reads node().version
+                  // for details
   void (*infer)(InferContext&) = nullptr;
   void (*forward)(ForwardContext&) = nullptr;
   void (*vjp)(VjpContext&) = nullptr;
-  std::string no_vjp{};      // why there is none, e.g. "its output is an index"; shown when a gradient reaches it
-  bool takes_half = false;   // the kernel reads and writes f16 and bf16 itself
-  // An operator that is a composition of others has a body instead of infer, forward and vjp: a graph for these input shapes, whose inputs
-  // are named by the node's input index ("0", "1", ...; absent inputs have none) and whose outputs stand in the node's order. It
-  // is planned in the node's place, so shapes are inferred, constants folded and gradients taken through it.
+  std::string no_vjp{};     // why there is none, e.g. "its output is an index"; shown when a gradient reaches it
+  bool takes_half = false;  // the kernel reads and writes f16 and bf16 itself
+  // An operator that is a composition of others has a body instead of infer, forward and vjp: a graph for these input
+  // shapes, whose inputs are named by the node's input index ("0", "1", ...; absent inputs have none) and whose outputs
+  // stand in the node's order. It is planned in the node's place, so shapes are inferred, constants folded and
+  // gradients taken through it.
   Graph (*body)(const InferContext&) = nullptr;
 };
 

@@ -1,7 +1,8 @@
-// One operator case, four uses (tests only): forward against a naive reference, inferred against real shapes, the vjp against central
-// differences in f64, equal bytes with 1, 2 and 4 threads.
+// One operator case, four uses (tests only): forward against a naive reference, inferred against real shapes, the vjp
+// against central differences in f64, equal bytes with 1, 2 and 4 threads.
 //
-//   check(OpCase{.op = "Softmax", .inputs = {random({2, 3, 5})}, .attributes = {{"axis", std::int64_t{1}}}, .reference = naive});
+//   check(OpCase{.op = "Softmax", .inputs = {random({2, 3, 5})}, .attributes = {{"axis", std::int64_t{1}}}, .reference
+//   = naive});
 #pragma once
 
 #include <functional>
@@ -23,8 +24,8 @@ struct OpCase {
   // Plain loops that define the operator; empty if golden data does. Gets the inputs, gives the outputs.
   std::function<std::vector<Tensor>(const std::vector<Tensor>&)> reference{};
   std::vector<int> gradients{};  // inputs whose gradient is checked (float inputs that are not constants)
-  double tolerance = 1e-12;      // of the forward in f64, relative to the largest magnitude; f32 is checked at 1e-5 besides
-  double step = 1e-5;            // of the central differences
+  double tolerance = 1e-12;  // of the forward in f64, relative to the largest magnitude; f32 is checked at 1e-5 besides
+  double step = 1e-5;        // of the central differences
   double gradient_tolerance = 1e-6;
 };
 

@@ -15,7 +15,8 @@ class OpRegistry {
   // Every operator of every family.
   static const OpRegistry& standard();
 
-  // Null if unknown at that version. SimplifiedLayerNormalization and the like are found in "" and in com.microsoft alike.
+  // Null if unknown at that version. SimplifiedLayerNormalization and the like are found in "" and in com.microsoft
+  // alike.
   const Op* find(std::string_view domain, std::string_view name, int version) const;
   // As find, but a user error that names operator, domain, opset and node.
   const Op& require(const Node& node) const;

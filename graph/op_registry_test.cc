@@ -14,7 +14,8 @@ namespace {
 TEST(OpRegistry, EveryOperatorIsWhole) {
   for (const Op& op : OpRegistry::standard().all()) {
     if (op.body) {
-      EXPECT_TRUE(!op.infer && !op.forward && !op.vjp && op.no_vjp.empty()) << op.name << " has a body that says it all";
+      EXPECT_TRUE(!op.infer && !op.forward && !op.vjp && op.no_vjp.empty())
+          << op.name << " has a body that says it all";
       continue;
     }
     EXPECT_NE(op.infer, nullptr) << op.name;

@@ -26,10 +26,11 @@ class Adam {
  public:
   explicit Adam(AdamOptions options);
 
-  // One step: every tensor of `gradients` moves the f32 tensor of the same name in `masters`, in place. Names may come and go: the
-  // moments and the step count of a name start at its first gradient. `learning_rate` overrides the option (schedules).
-  void step(std::map<std::string, Tensor>& masters, const std::map<std::string, Tensor>& gradients, double learning_rate,
-            ThreadPool& pool);
+  // One step: every tensor of `gradients` moves the f32 tensor of the same name in `masters`, in place. Names may come
+  // and go: the moments and the step count of a name start at its first gradient. `learning_rate` overrides the option
+  // (schedules).
+  void step(std::map<std::string, Tensor>& masters, const std::map<std::string, Tensor>& gradients,
+            double learning_rate, ThreadPool& pool);
   void step(std::map<std::string, Tensor>& masters, const std::map<std::string, Tensor>& gradients, ThreadPool& pool) {
     step(masters, gradients, options_.learning_rate, pool);
   }
@@ -49,8 +50,8 @@ class Adam {
 };
 
 // w -= lr * (g + decay * w)
-void sgd_step(std::map<std::string, Tensor>& masters, const std::map<std::string, Tensor>& gradients, double learning_rate,
-              double weight_decay);
+void sgd_step(std::map<std::string, Tensor>& masters, const std::map<std::string, Tensor>& gradients,
+              double learning_rate, double weight_decay);
 // Scales all gradients so that their joint L2 norm is at most `limit`; returns the norm before.
 double clip_global_norm(std::map<std::string, Tensor>& gradients, double limit);
 

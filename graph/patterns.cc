@@ -8,7 +8,9 @@ namespace retune {
 
 namespace {
 
-bool near(std::optional<double> value, double expected) { return value && std::abs(*value - expected) <= 1e-5 * std::abs(expected); }
+bool near(std::optional<double> value, double expected) {
+  return value && std::abs(*value - expected) <= 1e-5 * std::abs(expected);
+}
 
 // Both ways of reading a commutative node's operands.
 using Operands = std::pair<ValueId, ValueId>;
@@ -31,24 +33,29 @@ std::optional<std::pair<ValueId, double>> times_scalar(const PatternGraph& p, Va
     for (const auto& [x, c] : both_orders(*mul))
       if (const auto value = p.scalar(c)) return std::pair{x, *value};
   if (const Node* div = p.made_by(id, "Div"))
-    if (const auto value = p.scalar(div->inputs[1]); value && *value != 0) return std::pair{div->inputs[0], 1.0 / *value};
+    if (const auto value = p.scalar(div->inputs[1]); value && *value != 0)
+      return std::pair{div->inputs[0], 1.0 / *value};
   return std::nullopt;
 }
 
 std::vector<std::int64_t> constant_ints(const PatternGraph& p, ValueId id) {
   const Value& value = p.graph.value(id);
-  return value.kind == ValueKind::kConstant && !is_float(value.dtype) ? value.constant.to_i64() : std::vector<std::int64_t>{};
+  return value.kind == ValueKind::kConstant && !is_float(value.dtype) ? value.constant.to_i64()
+                                                                      : std::vector<std::int64_t>{};
 }
 
 // mean over the last axis of x^2, kept: gives x.
 std::optional<ValueId> mean_square(const PatternGraph& p, ValueId id) {
   const Node* mean = p.made_by(id, "ReduceMean");
   if (!mean || mean->attributes.i("keepdims", 1) != 1) return std::nullopt;
-  const std::vector<std::int64_t> axes = mean->inputs.size() > 1 ? constant_ints(p, mean->inputs[1]) : mean->attributes.ints("axes");
+  const std::vector<std::int64_t> axes =
+      mean->inputs.size() > 1 ? constant_ints(p, mean->inputs[1]) : mean->attributes.ints("axes");
   const int rank = p.graph.value(mean->inputs[0]).shape->rank();
   if (axes.size() != 1 || (axes[0] != -1 && axes[0] != rank - 1)) return std::nullopt;
-  if (const Node* pow = p.made_by(mean->inputs[0], "Pow"); pow && near(p.scalar(pow->inputs[1]), 2.0)) return pow->inputs[0];
-  if (const Node* mul = p.made_by(mean->inputs[0], "Mul"); mul && mul->inputs[0] == mul->inputs[1]) return mul->inputs[0];
+  if (const Node* pow = p.made_by(mean->inputs[0], "Pow"); pow && near(p.scalar(pow->inputs[1]), 2.0))
+    return pow->inputs[0];
+  if (const Node* mul = p.made_by(mean->inputs[0], "Mul"); mul && mul->inputs[0] == mul->inputs[1])
+    return mul->inputs[0];
   return std::nullopt;
 }
 
@@ -75,7 +82,8 @@ std::optional<RootMeanSquare> normalized(const PatternGraph& p, ValueId id) {
   if (!mul) return std::nullopt;
   for (const auto& [x, inverse] : both_orders(*mul)) {
     std::optional<RootMeanSquare> rms;
-    if (const Node* div = p.made_by(inverse, "Div"); div && near(p.scalar(div->inputs[0]), 1.0)) rms = root_mean_square(p, div->inputs[1]);
+    if (const Node* div = p.made_by(inverse, "Div"); div && near(p.scalar(div->inputs[0]), 1.0))
+      rms = root_mean_square(p, div->inputs[1]);
     if (const Node* reciprocal = p.made_by(inverse, "Reciprocal")) rms = root_mean_square(p, reciprocal->inputs[0]);
     if (rms && rms->x == x) return rms;
   }
@@ -97,7 +105,9 @@ std::optional<SliceRange> last_axis_slice(const PatternGraph& p, ValueId id) {
   const Shape& shape = *p.graph.value(slice->inputs[0]).shape;
   if (starts.size() != 1 || ends.size() != 1 || axes.size() != 1) return std::nullopt;
   if (axes[0] != -1 && axes[0] != shape.rank() - 1) return std::nullopt;
-  if (slice->inputs.size() > 4 && slice->inputs[4] != kNoValue && constant_ints(p, slice->inputs[4]) != std::vector<std::int64_t>{1}) return std::nullopt;
+  if (slice->inputs.size() > 4 && slice->inputs[4] != kNoValue &&
+      constant_ints(p, slice->inputs[4]) != std::vector<std::int64_t>{1})
+    return std::nullopt;
   const std::int64_t width = shape.back();
   return SliceRange{slice->inputs[0], starts[0], std::min(ends[0], width)};
 }
@@ -115,7 +125,8 @@ std::optional<ValueId> rotated_half(const PatternGraph& p, ValueId id) {
   const auto low = last_axis_slice(p, concat->inputs[1]);
   if (!high || !low || high->source != low->source) return std::nullopt;
   const std::int64_t width = p.graph.value(high->source).shape->back();
-  if (width % 2 != 0 || low->begin != 0 || low->end != width / 2 || high->begin != width / 2 || high->end != width) return std::nullopt;
+  if (width % 2 != 0 || low->begin != 0 || low->end != width / 2 || high->begin != width / 2 || high->end != width)
+    return std::nullopt;
   return high->source;
 }
 
@@ -137,8 +148,9 @@ ValueId ungrouped(const PatternGraph& p, ValueId id) {
   const Shape& kv = *p.graph.value(source).shape;
   const Shape& wide = *p.graph.value(reshape->inputs[0]).shape;
   const Shape& out = *p.graph.value(id).shape;
-  const bool grouped = kv.rank() == 4 && wide.rank() == 5 && out.rank() == 4 && wide[0] == kv[0] && wide[1] == kv[1] && wide[3] == kv[2] &&
-                       wide[4] == kv[3] && out[0] == kv[0] && out[1] == kv[1] * wide[2] && out[2] == kv[2] && out[3] == kv[3];
+  const bool grouped = kv.rank() == 4 && wide.rank() == 5 && out.rank() == 4 && wide[0] == kv[0] && wide[1] == kv[1] &&
+                       wide[3] == kv[2] && wide[4] == kv[3] && out[0] == kv[0] && out[1] == kv[1] * wide[2] &&
+                       out[2] == kv[2] && out[3] == kv[3];
   return grouped ? source : id;
 }
 
@@ -187,7 +199,8 @@ std::optional<Scores> scores(const PatternGraph& p, ValueId id) {
   return Scores{q, ungrouped(p, *untransposed), scale};
 }
 
-Node replacement(const Node& last, std::string domain, std::string op, int version, std::vector<ValueId> inputs, Attributes attributes) {
+Node replacement(const Node& last, std::string domain, std::string op, int version, std::vector<ValueId> inputs,
+                 Attributes attributes) {
   Node node{.domain = std::move(domain), .op = std::move(op), .version = version, .name = last.name, .file = last.file};
   node.inputs = std::move(inputs);
   node.attributes = std::move(attributes);
@@ -196,13 +209,14 @@ Node replacement(const Node& last, std::string domain, std::string op, int versi
 
 }  // namespace
 
-PatternGraph::PatternGraph(const Graph& g, const std::vector<std::string>& wrt) : graph(g), learnt(g.values().size(), false) {
+PatternGraph::PatternGraph(const Graph& g, const std::vector<std::string>& wrt)
+    : graph(g), learnt(g.values().size(), false) {
   for (std::size_t i = 0; i < g.values().size(); ++i) {
     const Value& value = g.values()[i];
     learnt[i] = value.kind == ValueKind::kParameter || (value.kind == ValueKind::kInput && is_float(value.dtype));
   }
-  // Tables such as rotary frequencies are parameters of the file that gradients never need; what is computed from them and integers
-  // alone counts as learnt only if it is of a matrix parameter.
+  // Tables such as rotary frequencies are parameters of the file that gradients never need; what is computed from them
+  // and integers alone counts as learnt only if it is of a matrix parameter.
   for (std::size_t i = 0; i < g.values().size(); ++i)
     if (g.values()[i].kind == ValueKind::kParameter && g.values()[i].shape->rank() <= 1) learnt[i] = false;
   for (const std::string& name : wrt)
@@ -233,7 +247,8 @@ std::optional<Replacement> match_rms_normalization(const PatternGraph& p, const 
     if (!rms) continue;
     const Shape& scale = *p.graph.value(weight).shape;
     if (scale.rank() != 1 || scale[0] != p.graph.value(rms->x).shape->back()) continue;
-    return Replacement{replacement(last, "", "RMSNormalization", 23, {rms->x, weight}, {{"axis", std::int64_t{-1}}, {"epsilon", rms->epsilon}})};
+    return Replacement{replacement(last, "", "RMSNormalization", 23, {rms->x, weight},
+                                   {{"axis", std::int64_t{-1}}, {"epsilon", rms->epsilon}})};
   }
   return std::nullopt;
 }
@@ -304,8 +319,9 @@ std::optional<Replacement> match_attention(const PatternGraph& p, const Node& la
   const Shape& q_shape = *p.graph.value(found->q).shape;
   const Shape& k_shape = *p.graph.value(found->k).shape;
   const Shape& v_shape = *p.graph.value(v).shape;
-  if (q_shape.rank() != 4 || k_shape.rank() != 4 || v_shape.rank() != 4 || q_shape[0] != k_shape[0] || v_shape[0] != k_shape[0] ||
-      k_shape[1] != v_shape[1] || q_shape[1] % k_shape[1] != 0 || k_shape[3] != v_shape[3] || k_shape[2] == 0)
+  if (q_shape.rank() != 4 || k_shape.rank() != 4 || v_shape.rank() != 4 || q_shape[0] != k_shape[0] ||
+      v_shape[0] != k_shape[0] || k_shape[1] != v_shape[1] || q_shape[1] % k_shape[1] != 0 ||
+      k_shape[3] != v_shape[3] || k_shape[2] == 0)
     return std::nullopt;
   if (mask != kNoValue && p.graph.value(mask).shape->rank() > 4) return std::nullopt;
   std::vector<ValueId> inputs{found->q, found->k, v};
@@ -318,7 +334,8 @@ std::optional<Replacement> match_transposed_product(const PatternGraph& p, const
   const auto a = swapped(p, last.inputs[0]);
   const auto b = swapped(p, last.inputs[1]);
   if (!a && !b) return std::nullopt;
-  return Replacement{replacement(last, "com.microsoft", "FusedMatMul", 1, {a.value_or(last.inputs[0]), b.value_or(last.inputs[1])},
+  return Replacement{replacement(last, "com.microsoft", "FusedMatMul", 1,
+                                 {a.value_or(last.inputs[0]), b.value_or(last.inputs[1])},
                                  {{"transA", std::int64_t{a.has_value()}}, {"transB", std::int64_t{b.has_value()}}})};
 }
 

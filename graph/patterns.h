@@ -1,5 +1,6 @@
-// The spellings of composite operations that exporters write, recognised by structure (onnx-layouts.md 1.6). Each matcher looks at the
-// last node of its pattern and walks backwards; operand order never matters where the operator commutes.
+// The spellings of composite operations that exporters write, recognised by structure (onnx-layouts.md 1.6). Each
+// matcher looks at the last node of its pattern and walks backwards; operand order never matters where the operator
+// commutes.
 #pragma once
 
 #include <optional>
@@ -10,8 +11,8 @@
 
 namespace retune {
 
-// What replaces the last node of a pattern: a node whose inputs are values of the same graph and whose first output is the last node's
-// first output; `extra_outputs` unnamed outputs follow it.
+// What replaces the last node of a pattern: a node whose inputs are values of the same graph and whose first output is
+// the last node's first output; `extra_outputs` unnamed outputs follow it.
 struct Replacement {
   Node node;
   int extra_outputs = 0;
@@ -38,7 +39,8 @@ std::optional<Replacement> match_silu(const PatternGraph& p, const Node& last);
 std::optional<Replacement> match_gelu(const PatternGraph& p, const Node& last);
 // x * cos + concat(-x2, x1) * sin -> retune.Rotary(x, cos, sin)
 std::optional<Replacement> match_rotary(const PatternGraph& p, const Node& last);
-// softmax(scale * q k^T + mask) v, also with keys and values repeated for grouped heads -> retune.Attention(q, k, v, mask)
+// softmax(scale * q k^T + mask) v, also with keys and values repeated for grouped heads -> retune.Attention(q, k, v,
+// mask)
 std::optional<Replacement> match_attention(const PatternGraph& p, const Node& last);
 // a b^T spelled with a Transpose of the last two axes -> com.microsoft.FusedMatMul
 std::optional<Replacement> match_transposed_product(const PatternGraph& p, const Node& last);

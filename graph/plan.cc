@@ -29,8 +29,8 @@ std::vector<std::string> roots_of(const Graph& graph, const Request& request) {
   return roots;
 }
 
-// Rebuilds the graph with an AddRows or ReplaceRows node after the value; every reader, and whoever asks for the value by its name,
-// gets the changed one.
+// Rebuilds the graph with an AddRows or ReplaceRows node after the value; every reader, and whoever asks for the value
+// by its name, gets the changed one.
 Graph intervene(const Graph& source, const Request& request) {
   Graph result;
   result.name = source.name;
@@ -120,8 +120,9 @@ void mark_kept(Plan& plan, const Request& request) {
   if (!request.varying.empty()) {
     const std::vector<bool> varies = varying_values(graph, request);
     for (const Node& node : graph.nodes()) {
-      const bool reads_varying = std::any_of(node.inputs.begin(), node.inputs.end(),
-                                             [&](ValueId id) { return id != kNoValue && varies[static_cast<std::size_t>(id)]; });
+      const bool reads_varying = std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId id) {
+        return id != kNoValue && varies[static_cast<std::size_t>(id)];
+      });
       if (!reads_varying) continue;
       for (const ValueId id : node.inputs)
         if (id != kNoValue && !varies[static_cast<std::size_t>(id)] && graph.value(id).kind == ValueKind::kComputed)
@@ -166,7 +167,8 @@ Plan make_plan(const Graph& graph, const Request& request, ThreadPool& pool) {
     plan.ops.push_back(&OpRegistry::standard().require(node));
     std::vector<TypeShape> types;
     for (const ValueId id : node.outputs)
-      types.push_back(id == kNoValue ? TypeShape{} : TypeShape{plan.graph.value(id).dtype, *plan.graph.value(id).shape});
+      types.push_back(id == kNoValue ? TypeShape{}
+                                     : TypeShape{plan.graph.value(id).dtype, *plan.graph.value(id).shape});
     if (request.cache == Request::Cache::kUse) plan.signatures.push_back(signature(node, types));
     plan.output_types.push_back(std::move(types));
   }

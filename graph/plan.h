@@ -12,13 +12,13 @@ namespace retune {
 
 struct Plan {
   Graph graph;
-  std::vector<const Op*> ops;         // a node
+  std::vector<const Op*> ops;                        // a node
   std::vector<std::vector<TypeShape>> output_types;  // a node
-  std::vector<Version> signatures;    // a node: operator, attributes and output types, for versions of values
-  std::vector<ValueId> outputs;       // one per requested output
-  std::vector<ValueId> gradients;     // one per wrt; kNoValue for a zero gradient
-  std::vector<bool> kept;             // a value: whether it belongs to the frontier or to the kept outputs
-  std::vector<Version> constants;     // a value: version of a constant
+  std::vector<Version> signatures;  // a node: operator, attributes and output types, for versions of values
+  std::vector<ValueId> outputs;     // one per requested output
+  std::vector<ValueId> gradients;   // one per wrt; kNoValue for a zero gradient
+  std::vector<bool> kept;           // a value: whether it belongs to the frontier or to the kept outputs
+  std::vector<Version> constants;   // a value: version of a constant
 };
 
 // Throws NeedsInput (specialize.h) if a shape depends on the value of an input that the request does not pin.

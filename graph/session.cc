@@ -78,7 +78,8 @@ struct Session::State {
   BufferPool buffers;
   ValueCache cache;
   std::map<std::string, PlanEntry> plans;
-  std::map<std::string, std::vector<std::string>> extra_pins;  // by plan key without pins: what planning found it must know
+  std::map<std::string, std::vector<std::string>>
+      extra_pins;  // by plan key without pins: what planning found it must know
   std::int64_t clock = 0;
   std::uint64_t fresh = 0;
   bool tracing = false;
@@ -92,7 +93,11 @@ namespace {
 class Execution {
  public:
   Execution(Session::State& state, const Plan& plan, const Parameters& parameters, const Request& request)
-      : state_(state), plan_(plan), parameters_(parameters), request_(request), caching_(request.cache == Request::Cache::kUse) {}
+      : state_(state),
+        plan_(plan),
+        parameters_(parameters),
+        request_(request),
+        caching_(request.cache == Request::Cache::kUse) {}
 
   Results run() {
     const std::size_t count = plan_.graph.values().size();
@@ -126,7 +131,8 @@ class Execution {
     if (const Intervention* change = intervention(value)) return change->delta;
     const Tensor& tensor = leaf(value).tensor;
     if (tensor.dtype() != value.dtype || (value.shape && !(tensor.shape() == *value.shape)))
-      throw user_error("'{}': expected {} {}, got {}", value.name, dtype_name(value.dtype), value.shape->text(), tensor.text());
+      throw user_error("'{}': expected {} {}, got {}", value.name, dtype_name(value.dtype), value.shape->text(),
+                       tensor.text());
     return tensor;
   }
 
@@ -136,16 +142,21 @@ class Execution {
     for (std::size_t i = 0; i < graph.values().size(); ++i) {
       const Value& value = graph.values()[i];
       if (value.kind == ValueKind::kComputed) continue;
-      if (value.kind == ValueKind::kConstant) versions_[i] = plan_.constants[i];
-      else if (const Intervention* change = intervention(value)) versions_[i] = version_of(change->delta);
-      else versions_[i] = leaf(value).version.known() ? leaf(value).version : version_of(leaf(value).tensor);
+      if (value.kind == ValueKind::kConstant)
+        versions_[i] = plan_.constants[i];
+      else if (const Intervention* change = intervention(value))
+        versions_[i] = version_of(change->delta);
+      else
+        versions_[i] = leaf(value).version.known() ? leaf(value).version : version_of(leaf(value).tensor);
     }
     for (std::size_t index = 0; index < graph.nodes().size(); ++index) {
       const Node& node = graph.nodes()[index];
       Version version = plan_.signatures[index];
-      for (const ValueId id : node.inputs) version = combine(version, id == kNoValue ? Version{} : versions_[static_cast<std::size_t>(id)]);
+      for (const ValueId id : node.inputs)
+        version = combine(version, id == kNoValue ? Version{} : versions_[static_cast<std::size_t>(id)]);
       for (std::size_t i = 0; i < node.outputs.size(); ++i)
-        if (node.outputs[i] != kNoValue) versions_[static_cast<std::size_t>(node.outputs[i])] = combine(version, {0, i + 1});
+        if (node.outputs[i] != kNoValue)
+          versions_[static_cast<std::size_t>(node.outputs[i])] = combine(version, {0, i + 1});
     }
   }
 
@@ -185,17 +196,22 @@ class Execution {
   }
 
   void execute() {
-    const ForwardContext::Allocate allocate = [this](DType dtype, const Shape& shape) { return state_.buffers.allocate(dtype, shape); };
+    const ForwardContext::Allocate allocate = [this](DType dtype, const Shape& shape) {
+      return state_.buffers.allocate(dtype, shape);
+    };
     std::vector<Tensor> inputs;
     for (std::size_t index = 0; index < needed_.size(); ++index) {
       if (!needed_[index]) continue;
       const Node& node = plan_.graph.nodes()[index];
       inputs.clear();
-      for (const ValueId id : node.inputs) inputs.push_back(id == kNoValue ? Tensor() : tensors_[static_cast<std::size_t>(id)]);
+      for (const ValueId id : node.inputs)
+        inputs.push_back(id == kNoValue ? Tensor() : tensors_[static_cast<std::size_t>(id)]);
       const auto start = state_.profiling ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
-      std::vector<Tensor> outputs = evaluate(node, *plan_.ops[index], inputs, plan_.output_types[index], state_.pool, allocate);
+      std::vector<Tensor> outputs =
+          evaluate(node, *plan_.ops[index], inputs, plan_.output_types[index], state_.pool, allocate);
       if (state_.profiling)
-        state_.counters.seconds_by_op[node.op] += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        state_.counters.seconds_by_op[node.op] +=
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       ++state_.counters.nodes_executed;
       if (state_.tracing) ++state_.counters.executions_by_value[plan_.graph.value(node.outputs[0]).name];
       for (std::size_t i = 0; i < node.outputs.size(); ++i) {
@@ -205,17 +221,21 @@ class Execution {
         if (uses_[id] > 0) tensors_[id] = std::move(outputs[i]);
       }
       for (const ValueId id : node.inputs)
-        if (id != kNoValue && --uses_[static_cast<std::size_t>(id)] == 0) tensors_[static_cast<std::size_t>(id)] = Tensor();
+        if (id != kNoValue && --uses_[static_cast<std::size_t>(id)] == 0)
+          tensors_[static_cast<std::size_t>(id)] = Tensor();
     }
   }
 
   Results collect() {
     Results results;
-    for (std::size_t i = 0; i < request_.outputs.size(); ++i) results.feeds[request_.outputs[i]] = result(plan_.outputs[i]);
+    for (std::size_t i = 0; i < request_.outputs.size(); ++i)
+      results.feeds[request_.outputs[i]] = result(plan_.outputs[i]);
     for (std::size_t i = 0; i < request_.wrt.size(); ++i) {
       Feed feed;
-      if (plan_.gradients[i] != kNoValue) feed = result(plan_.gradients[i]);
-      else feed.tensor = zero_gradient(request_.wrt[i]);
+      if (plan_.gradients[i] != kNoValue)
+        feed = result(plan_.gradients[i]);
+      else
+        feed.tensor = zero_gradient(request_.wrt[i]);
       results.feeds["grad:" + request_.wrt[i]] = std::move(feed);
     }
     return results;
@@ -255,7 +275,8 @@ void append_names(std::string& key, const std::vector<std::string>& names) {
 
 // All that a plan depends on but the pins.
 std::string plan_key(const Graph* graph, const Request& request) {
-  std::string key = fmt::format("{}:{}:{}:", static_cast<const void*>(graph), static_cast<int>(request.cache), request.keep_outputs);
+  std::string key =
+      fmt::format("{}:{}:{}:", static_cast<const void*>(graph), static_cast<int>(request.cache), request.keep_outputs);
   for (const auto& [name, feed] : request.inputs) key += name + ' ' + feed.tensor.text() + '\1';
   key.push_back('\2');
   append_names(key, request.outputs);
@@ -263,7 +284,8 @@ std::string plan_key(const Graph* graph, const Request& request) {
   append_names(key, request.wrt);
   append_names(key, request.varying);
   for (const Intervention& change : request.interventions) {
-    key += fmt::format("{}\1{}\1{}\1{}\1", change.name, change.value, static_cast<int>(change.kind), change.delta.text());
+    key +=
+        fmt::format("{}\1{}\1{}\1{}\1", change.name, change.value, static_cast<int>(change.kind), change.delta.text());
     for (const std::int64_t row : change.rows) key += std::to_string(row) + ',';
   }
   return key;
@@ -280,11 +302,13 @@ Results Session::run(const std::shared_ptr<const Graph>& graph, const Parameters
   Request pinned = request;
   while (true) {
     for (const std::string& name : state_->extra_pins[base_key])
-      if (std::find(pinned.pinned.begin(), pinned.pinned.end(), name) == pinned.pinned.end()) pinned.pinned.push_back(name);
+      if (std::find(pinned.pinned.begin(), pinned.pinned.end(), name) == pinned.pinned.end())
+        pinned.pinned.push_back(name);
     std::string key = base_key;
     for (const std::string& name : pinned.pinned) {
       const auto it = pinned.inputs.find(name);
-      if (it == pinned.inputs.end()) throw user_error("input '{}' must be known to plan this request, but was not given", name);
+      if (it == pinned.inputs.end())
+        throw user_error("input '{}' must be known to plan this request, but was not given", name);
       const Version version = version_of(it->second.tensor);
       key += fmt::format("\3{}={:x}{:x}", name, version.high, version.low);
     }
@@ -294,16 +318,17 @@ Results Session::run(const std::shared_ptr<const Graph>& graph, const Parameters
         auto plan = std::make_unique<Plan>(make_plan(*graph, pinned, state_->pool));
         ++state_->counters.plans_made;
         if (state_->plans.size() >= state_->options.max_plans)
-          state_->plans.erase(std::min_element(state_->plans.begin(), state_->plans.end(), [](const auto& a, const auto& b) {
-            return a.second.last_used < b.second.last_used;
-          }));
+          state_->plans.erase(
+              std::min_element(state_->plans.begin(), state_->plans.end(),
+                               [](const auto& a, const auto& b) { return a.second.last_used < b.second.last_used; }));
         entry = state_->plans.emplace(key, State::PlanEntry{graph, std::move(plan), 0}).first;
       } catch (const NeedsInput& needs) {
         auto& pins = state_->extra_pins[base_key];
         const std::size_t before = pins.size();
         for (const std::string& name : needs.inputs)
           if (std::find(pinned.pinned.begin(), pinned.pinned.end(), name) == pinned.pinned.end()) pins.push_back(name);
-        if (pins.size() == before) throw user_error("graph '{}': a shape depends on computed values; this is not supported", graph->name);
+        if (pins.size() == before)
+          throw user_error("graph '{}': a shape depends on computed values; this is not supported", graph->name);
         continue;
       }
     }

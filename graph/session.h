@@ -1,12 +1,14 @@
 // Runs graphs, and keeps what did not change.
 //
-// Every value has a version: a hash of the operator and of the versions it was computed from, down to the leaves. A leaf's version is
-// what it is: the content of an input, (file, tensor, patches that touch it) for a parameter, the content of an intervention. The Session
-// keeps computed values by version within its memory budget, so a request executes only the nodes that depend on something new; values
-// of the unedited model stay valid after an edit is taken off again. It is the only cache there is.
+// Every value has a version: a hash of the operator and of the versions it was computed from, down to the leaves. A
+// leaf's version is what it is: the content of an input, (file, tensor, patches that touch it) for a parameter, the
+// content of an intervention. The Session keeps computed values by version within its memory budget, so a request
+// executes only the nodes that depend on something new; values of the unedited model stay valid after an edit is taken
+// off again. It is the only cache there is.
 //
-// What is kept is the frontier: a request names the leaves that later requests will vary (`varying`), and the values that the nodes
-// depending on them read, but that do not depend on them, are kept. Outputs are kept when asked (`keep_outputs`).
+// What is kept is the frontier: a request names the leaves that later requests will vary (`varying`), and the values
+// that the nodes depending on them read, but that do not depend on them, are kept. Outputs are kept when asked
+// (`keep_outputs`).
 //
 //   Session session({.threads = 2});
 //   Results r = session.run(graph, parameters, {.inputs = {{"x", {x}}}, .outputs = {"logits"}});
@@ -50,9 +52,11 @@ struct Feed {
 using Parameters = std::map<std::string, Feed, std::less<>>;
 
 struct Request {
-  std::map<std::string, Feed, std::less<>> inputs{};  // by input name; inputs that the outputs do not reach may be missing
-  std::vector<std::string> outputs{};                 // value names; any value of the graph may be asked for
-  // Gradients of the sum of `loss` (a value name; empty for none) with respect to these inputs, parameters or interventions' deltas.
+  std::map<std::string, Feed, std::less<>>
+      inputs{};                        // by input name; inputs that the outputs do not reach may be missing
+  std::vector<std::string> outputs{};  // value names; any value of the graph may be asked for
+  // Gradients of the sum of `loss` (a value name; empty for none) with respect to these inputs, parameters or
+  // interventions' deltas.
   std::string loss{};
   std::vector<std::string> wrt{};
   std::vector<Intervention> interventions{};
@@ -64,8 +68,8 @@ struct Request {
   bool keep_outputs = false;
 };
 
-// Outputs by name, and gradients by "grad:" + name of the leaf. A gradient that is zero because the loss does not depend on the leaf is
-// a tensor of zeros.
+// Outputs by name, and gradients by "grad:" + name of the leaf. A gradient that is zero because the loss does not
+// depend on the leaf is a tensor of zeros.
 class Results {
  public:
   const Feed& operator[](std::string_view name) const;  // user error if it was not asked for
@@ -74,7 +78,7 @@ class Results {
 };
 
 struct SessionOptions {
-  int threads = 0;                                // 0: one per processor
+  int threads = 0;                                   // 0: one per processor
   std::int64_t cache_bytes = std::int64_t{1} << 30;  // for kept values
   std::size_t max_plans = 256;
 };

@@ -145,11 +145,13 @@ TEST(Session, AnInterventionIsALeafThatLeavesEarlierValuesAlone) {
   request.interventions = {{.name = "delta", .value = "h2", .rows = {1}, .delta = random_tensor({4}, 14)}};
   request.varying = {"delta"};
   const Results changed = session.run(chain.graph, chain.parameters, request);
-  const Results plain = session.run(chain.graph, chain.parameters, ask_for(request.inputs["x"].tensor, {"h1", "h2", "z3"}));
+  const Results plain =
+      session.run(chain.graph, chain.parameters, ask_for(request.inputs["x"].tensor, {"h1", "h2", "z3"}));
   EXPECT_TRUE(identical(changed["h1"].tensor, plain["h1"].tensor));
   EXPECT_TRUE(identical(changed["z3"].tensor.rows(0, 1), plain["z3"].tensor.rows(0, 1)));
   for (int i = 0; i < 4; ++i)
-    EXPECT_FLOAT_EQ(changed["h2"].tensor.data<float>()[4 + i], plain["h2"].tensor.data<float>()[4 + i] + request.interventions[0].delta.data<float>()[i]);
+    EXPECT_FLOAT_EQ(changed["h2"].tensor.data<float>()[4 + i],
+                    plain["h2"].tensor.data<float>()[4 + i] + request.interventions[0].delta.data<float>()[i]);
 
   session.reset_counters();
   request.interventions[0].delta = random_tensor({4}, 15);

@@ -17,12 +17,12 @@ struct InputSpec {
   Tensor pinned;  // if defined, the input is a constant of this value (use_cache_branch, num_logits_to_keep, ...)
 };
 
-// Returns a graph with the same value names in which every shape is concrete: integer and shape arithmetic is folded (constants up to
-// 65,536 elements), an If with a constant condition is inlined, and only what `outputs` (value names) need is kept. Throws NeedsInput
-// if a shape depends on the value of an input that is not pinned; user errors name the node. `inputs` must name every input that the
-// outputs reach.
-Graph specialize(const Graph& graph, const std::map<std::string, InputSpec>& inputs, const std::vector<std::string>& outputs,
-                 ThreadPool& pool);
+// Returns a graph with the same value names in which every shape is concrete: integer and shape arithmetic is folded
+// (constants up to 65,536 elements), an If with a constant condition is inlined, and only what `outputs` (value names)
+// need is kept. Throws NeedsInput if a shape depends on the value of an input that is not pinned; user errors name the
+// node. `inputs` must name every input that the outputs reach.
+Graph specialize(const Graph& graph, const std::map<std::string, InputSpec>& inputs,
+                 const std::vector<std::string>& outputs, ThreadPool& pool);
 
 // A shape depends on the values of these inputs; plan again with them pinned.
 struct NeedsInput {

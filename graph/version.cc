@@ -33,7 +33,8 @@ std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
 
 Version combine(Version a, Version b) {
   // Not symmetric: the order of inputs matters.
-  return {mix(a.high + 0x2545f4914f6cdd1du, std::rotl(b.high, 23) + a.low), mix(a.low + 0x632be59bd9b4e019u, std::rotl(b.low, 41) + b.high) + a.high};
+  return {mix(a.high + 0x2545f4914f6cdd1du, std::rotl(b.high, 23) + a.low),
+          mix(a.low + 0x632be59bd9b4e019u, std::rotl(b.low, 41) + b.high) + a.high};
 }
 
 }  // namespace retune

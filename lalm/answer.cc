@@ -11,7 +11,8 @@ namespace retune {
 namespace {
 
 Feed ids_feed(std::vector<std::int64_t> values, std::int64_t rows) {
-  Tensor tensor = Tensor::of<std::int64_t>({rows, static_cast<std::int64_t>(values.size()) / std::max<std::int64_t>(rows, 1)}, values);
+  Tensor tensor = Tensor::of<std::int64_t>(
+      {rows, static_cast<std::int64_t>(values.size()) / std::max<std::int64_t>(rows, 1)}, values);
   return {std::move(tensor), {}};
 }
 
@@ -21,8 +22,8 @@ struct Segment {
   std::map<std::string, Feed, std::less<>> past;  // by past_* name; empty for begin = 0
 };
 
-SuffixRequest segment_request(const Bundle& bundle, const Prompt& prompt, const std::vector<std::int64_t>& ids, const Segment& segment,
-                              const std::vector<std::string>& varying) {
+SuffixRequest segment_request(const Bundle& bundle, const Prompt& prompt, const std::vector<std::int64_t>& ids,
+                              const Segment& segment, const std::vector<std::string>& varying) {
   SuffixRequest result;
   result.cut = segment.begin;
   Request& request = result.request;
@@ -34,7 +35,8 @@ SuffixRequest segment_request(const Bundle& bundle, const Prompt& prompt, const 
   std::vector<std::int64_t> audio;
   for (const std::int64_t row : prompt.audio_rows)
     if (row >= segment.begin && row < segment.end) audio.push_back(row - segment.begin);
-  if (!audio.empty() && audio.size() != prompt.audio_rows.size()) throw std::logic_error("a cut through the audio slots");
+  if (!audio.empty() && audio.size() != prompt.audio_rows.size())
+    throw std::logic_error("a cut through the audio slots");
   result.graph = audio.empty() ? bundle.text_graph() : bundle.graph();
   if (!audio.empty()) {
     request.inputs["audio_values"] = prompt.audio;
@@ -79,8 +81,9 @@ void ask_for_cache(const Bundle& bundle, Request& request) {
 }
 
 // The cache after the first `length` ids: what the clip's questions share, then the rest.
-std::map<std::string, Feed, std::less<>> cache_after(Session& session, const Bundle& bundle, const Prompt& prompt, const std::vector<std::int64_t>& ids,
-                                                     std::int64_t length, const std::vector<std::string>& varying) {
+std::map<std::string, Feed, std::less<>> cache_after(Session& session, const Bundle& bundle, const Prompt& prompt,
+                                                     const std::vector<std::int64_t>& ids, std::int64_t length,
+                                                     const std::vector<std::string>& varying) {
   Segment segment{0, length, {}};
   if (length > prompt.prefix_length() && prompt.prefix_length() > 0) {
     segment.begin = prompt.prefix_length();
@@ -107,7 +110,8 @@ std::vector<double> log_softmax(const Tensor& logits, std::int64_t row) {
   double sum = 0;
   for (std::int64_t v = 0; v < vocabulary; ++v) sum += std::exp(static_cast<double>(data[v]) - highest);
   std::vector<double> result(static_cast<std::size_t>(vocabulary));
-  for (std::int64_t v = 0; v < vocabulary; ++v) result[static_cast<std::size_t>(v)] = static_cast<double>(data[v]) - highest - std::log(sum);
+  for (std::int64_t v = 0; v < vocabulary; ++v)
+    result[static_cast<std::size_t>(v)] = static_cast<double>(data[v]) - highest - std::log(sum);
   return result;
 }
 
@@ -146,7 +150,8 @@ class Continuations {
   Tensor after(const std::vector<std::int64_t>& ids) const {
     if (bundle_.decoder().caches.empty()) return logits_of(session_, bundle_, prompt_, ids, prompt_.length(), varying_);
     const std::vector<std::int64_t> all = joined(prompt_, ids);
-    SuffixRequest request = segment_request(bundle_, prompt_, all, {prompt_.length(), static_cast<std::int64_t>(all.size()), prefill_.past}, varying_);
+    SuffixRequest request = segment_request(
+        bundle_, prompt_, all, {prompt_.length(), static_cast<std::int64_t>(all.size()), prefill_.past}, varying_);
     request.request.outputs.push_back("logits");
     const Tensor logits = session_.run(request.graph, bundle_.parameters(), request.request)["logits"].tensor;
     return logits.reshaped({logits.shape()[1], logits.shape()[2]});
@@ -160,8 +165,11 @@ class Continuations {
   Prefill prefill_;
 };
 
-void generate(Session& session, const Bundle& bundle, const Prompt& prompt, const AnswerOptions& options, const Continuations& read, Answer& answer) {
-  const auto ends = [&](std::int64_t id) { return std::find(bundle.end_ids().begin(), bundle.end_ids().end(), id) != bundle.end_ids().end(); };
+void generate(Session& session, const Bundle& bundle, const Prompt& prompt, const AnswerOptions& options,
+              const Continuations& read, Answer& answer) {
+  const auto ends = [&](std::int64_t id) {
+    return std::find(bundle.end_ids().begin(), bundle.end_ids().end(), id) != bundle.end_ids().end();
+  };
   Tensor row = read.first_row();
   auto past = read.prefill().past;
   while (true) {
@@ -205,7 +213,8 @@ Forced force(const Continuations& read, const std::vector<std::int64_t>& ids) {
   for (std::size_t t = 0; t < ids.size(); ++t) {
     const Tensor& logits = t == 0 ? first : rest;
     const auto row = t == 0 ? std::int64_t{0} : static_cast<std::int64_t>(t) - 1;
-    if (ids[t] >= logits.shape().back()) throw user_error("token {} is beyond the model's {} logits", ids[t], logits.shape().back());
+    if (ids[t] >= logits.shape().back())
+      throw user_error("token {} is beyond the model's {} logits", ids[t], logits.shape().back());
     forced.logprob += log_softmax(logits, row)[static_cast<std::size_t>(ids[t])];
     forced.hits += argmax(logits, row) == ids[t] ? 1 : 0;
   }
@@ -222,27 +231,34 @@ Feed audio_feed(const Bundle& bundle, const Waveform& clip) {
   return audio;
 }
 
-Feed audio_feed(const Bundle& bundle, const std::filesystem::path& clip) { return audio_feed(bundle, load_waveform(clip)); }
+Feed audio_feed(const Bundle& bundle, const std::filesystem::path& clip) {
+  return audio_feed(bundle, load_waveform(clip));
+}
 
-Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question, const Feed& audio, const AnswerOptions& options) {
-  if (!audio.tensor.defined()) return make_prompt(bundle.tokenizer(), bundle.chat(), bundle.placeholder(), question, {});
+Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question, const Feed& audio,
+                  const AnswerOptions& options) {
+  if (!audio.tensor.defined())
+    return make_prompt(bundle.tokenizer(), bundle.chat(), bundle.placeholder(), question, {});
   Request request;
   request.cache = Request::Cache::kUse;
   request.keep_outputs = true;
   request.varying = options.varying;
   request.inputs["audio_values"] = audio;
   request.outputs = {"audio_features"};
-  const std::int64_t rows = session.run(bundle.graph(), bundle.parameters(), request)["audio_features"].tensor.shape()[0];
+  const std::int64_t rows =
+      session.run(bundle.graph(), bundle.parameters(), request)["audio_features"].tensor.shape()[0];
   Prompt prompt = make_prompt(bundle.tokenizer(), bundle.chat(), bundle.placeholder(), question, {rows});
   prompt.audio = audio;
   return prompt;
 }
 
-Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question, const std::optional<Waveform>& clip, const AnswerOptions& options) {
+Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question,
+                  const std::optional<Waveform>& clip, const AnswerOptions& options) {
   return prompt_for(session, bundle, question, clip ? audio_feed(bundle, *clip) : Feed{}, options);
 }
 
-SuffixRequest suffix_request(Session& session, const Bundle& bundle, const Prompt& prompt, const std::vector<std::int64_t>& continuation, std::int64_t cut,
+SuffixRequest suffix_request(Session& session, const Bundle& bundle, const Prompt& prompt,
+                             const std::vector<std::int64_t>& continuation, std::int64_t cut,
                              const std::vector<std::string>& varying) {
   const std::vector<std::int64_t> ids = joined(prompt, continuation);
   Segment segment{bundle.decoder().caches.empty() ? 0 : cut, static_cast<std::int64_t>(ids.size()), {}};
@@ -250,7 +266,8 @@ SuffixRequest suffix_request(Session& session, const Bundle& bundle, const Promp
   return segment_request(bundle, prompt, ids, segment, varying);
 }
 
-Tensor logits_of(Session& session, const Bundle& bundle, const Prompt& prompt, const std::vector<std::int64_t>& continuation, std::int64_t from,
+Tensor logits_of(Session& session, const Bundle& bundle, const Prompt& prompt,
+                 const std::vector<std::int64_t>& continuation, std::int64_t from,
                  const std::vector<std::string>& varying) {
   const std::int64_t cut = std::min(from, prompt.prefix_length());
   SuffixRequest suffix = suffix_request(session, bundle, prompt, continuation, cut, varying);
@@ -269,7 +286,8 @@ Answer answer(Session& session, const Bundle& bundle, const Prompt& prompt, cons
   for (const std::string& option : options.options) {
     const std::vector<std::int64_t> ids = bundle.tokenizer().encode(option);
     if (ids.empty()) throw user_error("the option '{}' has no tokens", option);
-    result.options.push_back({option, force(read, ids).logprob, static_cast<std::int64_t>(ids.size()), static_cast<std::int64_t>(option.size())});
+    result.options.push_back({option, force(read, ids).logprob, static_cast<std::int64_t>(ids.size()),
+                              static_cast<std::int64_t>(option.size())});
   }
   if (options.expected) {
     std::vector<std::int64_t> ids = bundle.tokenizer().encode(*options.expected);

@@ -1,8 +1,9 @@
-// Asking a model: greedy generation and the likelihood of given options, by prefill of the prompt and continuation with the cache.
+// Asking a model: greedy generation and the likelihood of given options, by prefill of the prompt and continuation with
+// the cache.
 //
-// A prompt is evaluated as prefix plus suffix through the decoder's own past_key_values. The prefix ends after the last audio slot, so all
-// questions on one clip share it, and all options share the whole prompt; the Session keeps both. The cut depends on the prompt alone, never
-// on what is cached, so neither do the bits.
+// A prompt is evaluated as prefix plus suffix through the decoder's own past_key_values. The prefix ends after the last
+// audio slot, so all questions on one clip share it, and all options share the whole prompt; the Session keeps both.
+// The cut depends on the prompt alone, never on what is cached, so neither do the bits.
 #pragma once
 
 #include <cstdint>
@@ -32,44 +33,49 @@ struct Answer {
   std::vector<OptionLikelihood> options;
   // Teacher forcing of the expected answer (end of turn included), where one was given.
   std::int64_t forced_hits = 0, forced_tokens = 0;
-  double forced_nll = 0;                     // mean over its tokens
-  std::vector<float> first_token_logprobs;   // [V], for the locality divergence
+  double forced_nll = 0;                    // mean over its tokens
+  std::vector<float> first_token_logprobs;  // [V], for the locality divergence
 };
 
 struct AnswerOptions {
   std::int64_t max_new_tokens = 256;
-  std::vector<std::string> options;          // to score, as printed in the question
-  std::optional<std::string> expected;       // to force
-  // Parameters (linked names) that later questions will see changed: what they do not reach is kept. Editors' sites, usually.
+  std::vector<std::string> options;     // to score, as printed in the question
+  std::optional<std::string> expected;  // to force
+  // Parameters (linked names) that later questions will see changed: what they do not reach is kept. Editors' sites,
+  // usually.
   std::vector<std::string> varying;
 };
 
-// The prompt of a question, with the clip's features from the bundle's front-end. The encoder is run once (and kept) to learn how many
-// placeholders the clip gets.
-Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question, const std::optional<Waveform>& clip,
-                  const AnswerOptions& options = {});
+// The prompt of a question, with the clip's features from the bundle's front-end. The encoder is run once (and kept) to
+// learn how many placeholders the clip gets.
+Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question,
+                  const std::optional<Waveform>& clip, const AnswerOptions& options = {});
 
 // A clip as the bundle's encoder reads it: f32 [1, mels, F]. Asking several questions on one clip, compute it once.
 Feed audio_feed(const Bundle& bundle, const Waveform& clip);
 Feed audio_feed(const Bundle& bundle, const std::filesystem::path& clip);  // load_waveform, then the same
-Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question, const Feed& audio, const AnswerOptions& options = {});
+Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question, const Feed& audio,
+                  const AnswerOptions& options = {});
 
 Answer answer(Session& session, const Bundle& bundle, const Prompt& prompt, const AnswerOptions& options);
 
-// Logits f32 [ids.size() - from, V] of the rows from position `from` on, of the prompt extended by `continuation`: row i predicts the token
-// after it. Evaluated as prefix [0, cut) and suffix [cut, end), cut = min(from, prompt.prefix_length() or as given).
-Tensor logits_of(Session& session, const Bundle& bundle, const Prompt& prompt, const std::vector<std::int64_t>& continuation, std::int64_t from,
+// Logits f32 [ids.size() - from, V] of the rows from position `from` on, of the prompt extended by `continuation`: row
+// i predicts the token after it. Evaluated as prefix [0, cut) and suffix [cut, end), cut = min(from,
+// prompt.prefix_length() or as given).
+Tensor logits_of(Session& session, const Bundle& bundle, const Prompt& prompt,
+                 const std::vector<std::int64_t>& continuation, std::int64_t from,
                  const std::vector<std::string>& varying = {});
 
-// Everything that a request about the suffix [cut, end) of a prompt needs: the linked graph, and as inputs the ids from `cut` on, mask,
-// positions and the prefix's cache, which is computed (or found) by this call. cut = 0: the whole prompt with its audio and an empty cache.
-// Editors add their loss, interventions and leaves to it.
+// Everything that a request about the suffix [cut, end) of a prompt needs: the linked graph, and as inputs the ids from
+// `cut` on, mask, positions and the prefix's cache, which is computed (or found) by this call. cut = 0: the whole
+// prompt with its audio and an empty cache. Editors add their loss, interventions and leaves to it.
 struct SuffixRequest {
   std::shared_ptr<const Graph> graph;
   Request request;  // inputs filled in; cache on; outputs empty
   std::int64_t cut = 0;
 };
-SuffixRequest suffix_request(Session& session, const Bundle& bundle, const Prompt& prompt, const std::vector<std::int64_t>& continuation,
-                             std::int64_t cut, const std::vector<std::string>& varying = {});
+SuffixRequest suffix_request(Session& session, const Bundle& bundle, const Prompt& prompt,
+                             const std::vector<std::int64_t>& continuation, std::int64_t cut,
+                             const std::vector<std::string>& varying = {});
 
 }  // namespace retune

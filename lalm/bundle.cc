@@ -32,11 +32,13 @@ std::optional<Json> read_json(const fs::path& path) {
 
 Json require_json(const fs::path& path) {
   if (auto json = read_json(path)) return *json;
-  throw user_error("{} is missing; a bundle in the transformers.js layout has it (see docs/concepts.md)", path.string());
+  throw user_error("{} is missing; a bundle in the transformers.js layout has it (see docs/concepts.md)",
+                   path.string());
 }
 
 // Suffixes of the transformers.js layout by element type, the widest first.
-constexpr const char* kSuffixes[] = {"", "_fp16", "_bf16", "_q8", "_quantized", "_int8", "_uint8", "_q4", "_q4f16", "_bnb4"};
+constexpr const char* kSuffixes[] = {"",      "_fp16",  "_bf16", "_q8",    "_quantized",
+                                     "_int8", "_uint8", "_q4",   "_q4f16", "_bnb4"};
 
 // The file of a role relative to the folder, e.g. "onnx/decoder_model_merged_fp16.onnx".
 std::string role_file(const fs::path& folder, const std::string& stem) {
@@ -49,7 +51,8 @@ std::string role_file(const fs::path& folder, const std::string& stem) {
     for (const auto& entry : fs::directory_iterator(place, none))
       if (entry.path().extension() == ".onnx") found += (found.empty() ? "" : ", ") + entry.path().filename().string();
   }
-  throw user_error("{} has no onnx/{}.onnx (nor with a type suffix); it has {}", folder.string(), stem, found.empty() ? "no .onnx file" : found);
+  throw user_error("{} has no onnx/{}.onnx (nor with a type suffix); it has {}", folder.string(), stem,
+                   found.empty() ? "no .onnx file" : found);
 }
 
 std::string cache_name(const std::string& input) {  // past_key_values.3.key -> 3.key
@@ -65,25 +68,31 @@ DecoderInterface read_interface(const Graph& decoder, const std::string& file) {
     if (value.name == "position_ids") result.position_ids = true;
     if (value.name == "num_logits_to_keep") result.num_logits_to_keep = true;
     if (value.name == "use_cache_branch") result.use_cache_branch = true;
-    if (value.name == "inputs_embeds" && value.declared.size() == 3) result.width = std::max<std::int64_t>(0, value.declared[2].extent);
+    if (value.name == "inputs_embeds" && value.declared.size() == 3)
+      result.width = std::max<std::int64_t>(0, value.declared[2].extent);
     const std::string part = cache_name(value.name);
     if (part.empty()) continue;
     const std::size_t dot = part.find('.');
-    if (dot == std::string::npos || part.substr(0, dot).find_first_not_of("0123456789") != std::string::npos || dot > 6 || dot == 0)
+    if (dot == std::string::npos || part.substr(0, dot).find_first_not_of("0123456789") != std::string::npos ||
+        dot > 6 || dot == 0)
       throw user_error("{}: cache input '{}' is not of the form past_key_values.N.key", file, value.name);
     auto& cache = caches[std::stoll(part.substr(0, dot))];
     const bool key = part.substr(dot + 1) == "key";
     (key ? cache.past_key : cache.past_value) = value.name;
     (key ? cache.present_key : cache.present_value) = "present." + part;
     if (value.declared.size() != 4 || value.declared[1].extent <= 0 || value.declared[3].extent <= 0)
-      throw user_error("{}: cache input '{}' must be [batch, kv_heads, past, head_size] with numbers for kv_heads and head_size", file, value.name);
+      throw user_error(
+          "{}: cache input '{}' must be [batch, kv_heads, past, head_size] with numbers for kv_heads and head_size",
+          file, value.name);
     cache.empty = Shape{1, value.declared[1].extent, 0, value.declared[3].extent};
     cache.dtype = value.dtype;
   }
   for (auto& [index, cache] : caches) {
-    if (cache.past_key.empty() || cache.past_value.empty()) throw user_error("{}: block {} has a past key or value but not both", file, index);
+    if (cache.past_key.empty() || cache.past_value.empty())
+      throw user_error("{}: block {} has a past key or value but not both", file, index);
     for (const std::string& present : {cache.present_key, cache.present_value})
-      if (decoder.find(present) == kNoValue) throw user_error("{}: there is no output '{}' for its past", file, present);
+      if (decoder.find(present) == kNoValue)
+        throw user_error("{}: there is no output '{}' for its past", file, present);
     result.caches.push_back(cache);
   }
   return result;
@@ -93,17 +102,23 @@ void add_ids(std::vector<std::int64_t>& ids, const Json& config, const char* key
   if (!config.contains(key)) return;
   const Json& value = config[key];
   for (const Json& id : value.is_array() ? value : Json::array({value}))
-    if (id.is_number_integer() && std::find(ids.begin(), ids.end(), id.get<std::int64_t>()) == ids.end()) ids.push_back(id.get<std::int64_t>());
+    if (id.is_number_integer() && std::find(ids.begin(), ids.end(), id.get<std::int64_t>()) == ids.end())
+      ids.push_back(id.get<std::int64_t>());
 }
 
-std::vector<std::int64_t> read_end_ids(const fs::path& folder, const Json& config, const Tokenizer& tokenizer, const ChatTemplate& chat) {
+std::vector<std::int64_t> read_end_ids(const fs::path& folder, const Json& config, const Tokenizer& tokenizer,
+                                       const ChatTemplate& chat) {
   std::vector<std::int64_t> ids;
   if (const auto generation = read_json(folder / "generation_config.json")) add_ids(ids, *generation, "eos_token_id");
   add_ids(ids, config, "eos_token_id");
-  if (config.contains("text_config") && config["text_config"].is_object()) add_ids(ids, config["text_config"], "eos_token_id");
+  if (config.contains("text_config") && config["text_config"].is_object())
+    add_ids(ids, config["text_config"], "eos_token_id");
   for (const std::string& token : chat.end_of_turn())
-    if (const auto id = tokenizer.id_of(token); id && std::find(ids.begin(), ids.end(), *id) == ids.end()) ids.push_back(*id);
-  if (ids.empty()) throw user_error("{}: no end-of-sequence token in generation_config.json, config.json or the chat template", folder.string());
+    if (const auto id = tokenizer.id_of(token); id && std::find(ids.begin(), ids.end(), *id) == ids.end())
+      ids.push_back(*id);
+  if (ids.empty())
+    throw user_error("{}: no end-of-sequence token in generation_config.json, config.json or the chat template",
+                     folder.string());
   return ids;
 }
 
@@ -114,7 +129,10 @@ std::string read_placeholder(const fs::path& folder, const Json& config, const T
   for (const char* key : {"ignore_index", "audio_token_id", "audio_token_index"})
     if (config.contains(key) && config[key].is_number_integer() && tokenizer.has_token(config[key].get<std::int64_t>()))
       return std::string(tokenizer.token(config[key].get<std::int64_t>()));
-  throw user_error("{}: neither processor_config.json (audio_placeholder) nor config.json (audio_token_index) names the audio placeholder", folder.string());
+  throw user_error(
+      "{}: neither processor_config.json (audio_placeholder) nor config.json (audio_token_index) names the audio "
+      "placeholder",
+      folder.string());
 }
 
 }  // namespace
@@ -136,7 +154,8 @@ struct Bundle::State {
 Bundle::Bundle(std::shared_ptr<const State> state, ModelView view) : state_(std::move(state)), view_(std::move(view)) {}
 
 Bundle Bundle::open(const fs::path& folder) {
-  if (!fs::is_directory(folder)) throw user_error("{} is not a folder; a bundle is a folder in the transformers.js layout", folder.string());
+  if (!fs::is_directory(folder))
+    throw user_error("{} is not a folder; a bundle is a folder in the transformers.js layout", folder.string());
   const Json config = require_json(folder / "config.json");
   Tokenizer tokenizer = Tokenizer::load(folder / "tokenizer.json");
   ChatTemplate chat = ChatTemplate::find(folder);
@@ -146,7 +165,9 @@ Bundle Bundle::open(const fs::path& folder) {
   std::map<std::string, std::string> files;
   Parameters parameters;
   std::map<std::string, ContentHash> hashes;
-  for (const auto& [stem, prefix] : {std::pair{"audio_encoder", kEncoderPrefix}, {"embed_tokens", kEmbedPrefix}, {"decoder_model_merged", kDecoderPrefix}}) {
+  for (const auto& [stem, prefix] : {std::pair{"audio_encoder", kEncoderPrefix},
+                                     {"embed_tokens", kEmbedPrefix},
+                                     {"decoder_model_merged", kDecoderPrefix}}) {
     const std::string file = role_file(folder, stem);
     auto model = std::make_shared<const OnnxModel>(OnnxModel::open(folder / file, folder));
     Graph graph = import_onnx(*model, file);
@@ -165,11 +186,14 @@ Bundle Bundle::open(const fs::path& folder) {
   std::string placeholder = read_placeholder(folder, config, tokenizer);
   std::vector<std::int64_t> end_ids = read_end_ids(folder, config, tokenizer, chat);
   // Ultravox's processor does not pad clips to thirty seconds; the others' do.
-  const bool unpadded = config.value("model_type", "") == "ultravox" || (read_json(folder / "processor_config.json").value_or(Json::object()).contains("encoder_ds_factor"));
+  const bool unpadded =
+      config.value("model_type", "") == "ultravox" ||
+      (read_json(folder / "processor_config.json").value_or(Json::object()).contains("encoder_ds_factor"));
   SiteMap sites = find_sites(*graph);
-  auto state = std::make_shared<const State>(State{folder, std::move(models), std::move(graph), std::move(text_graph), std::move(decoder),
-                                                   std::move(tokenizer), std::move(chat), std::move(front_end),
-                                                   unpadded ? Padding::kNone : Padding::kToChunk, std::move(placeholder), std::move(end_ids), std::move(sites)});
+  auto state = std::make_shared<const State>(State{folder, std::move(models), std::move(graph), std::move(text_graph),
+                                                   std::move(decoder), std::move(tokenizer), std::move(chat),
+                                                   std::move(front_end), unpadded ? Padding::kNone : Padding::kToChunk,
+                                                   std::move(placeholder), std::move(end_ids), std::move(sites)});
   return Bundle(std::move(state), std::move(view));
 }
 

@@ -1,4 +1,5 @@
-// An audio-language model as it is deployed: a folder of ONNX graphs, tokenizer, chat template and audio front-end, opened as one model.
+// An audio-language model as it is deployed: a folder of ONNX graphs, tokenizer, chat template and audio front-end,
+// opened as one model.
 //
 //   Bundle base = Bundle::open("demo/bundle");
 //   Bundle edited = base.with(patch);            // base is untouched
@@ -29,7 +30,7 @@ namespace retune {
 struct DecoderInterface {
   struct Cache {
     std::string past_key, past_value, present_key, present_value;  // value names of one block
-    Shape empty;                                                     // [1, kv_heads, 0, head_size]
+    Shape empty;                                                   // [1, kv_heads, 0, head_size]
     DType dtype = DType::kF32;
   };
   std::vector<Cache> caches;  // a block each; empty: no cache, every evaluation is whole
@@ -40,9 +41,9 @@ struct DecoderInterface {
 
 class Bundle {
  public:
-  // The transformers.js / Ultravox layout (onnx-layouts.md 1.1): config.json, tokenizer.json, preprocessor_config.json, processor_config.json,
-  // onnx/{audio_encoder, embed_tokens, decoder_model_merged}.onnx, roles found by structure (1.8). User errors name the file, what is
-  // missing, and what to do.
+  // The transformers.js / Ultravox layout (onnx-layouts.md 1.1): config.json, tokenizer.json, preprocessor_config.json,
+  // processor_config.json, onnx/{audio_encoder, embed_tokens, decoder_model_merged}.onnx, roles found by structure
+  // (1.8). User errors name the file, what is missing, and what to do.
   static Bundle open(const std::filesystem::path& folder);
 
   Bundle with(std::shared_ptr<const Patch> patch) const;
@@ -58,14 +59,15 @@ class Bundle {
   const Tokenizer& tokenizer() const;
   const ChatTemplate& chat() const;
   const FrontEnd& front_end() const;
-  Padding padding() const;                       // how the layout pads clips before the front-end
-  const std::string& placeholder() const;        // "<|audio|>"
-  const std::vector<std::int64_t>& end_ids() const;  // EOS and the template's end-of-turn tokens: generation stops at any of them
+  Padding padding() const;                 // how the layout pads clips before the front-end
+  const std::string& placeholder() const;  // "<|audio|>"
+  const std::vector<std::int64_t>& end_ids()
+      const;  // EOS and the template's end-of-turn tokens: generation stops at any of them
   const SiteMap& sites() const;
   // By canonical name, node:NAME or init:NAME; a user error that names the nearest sites.
   Site site(const std::string& name) const;
-  // Every parameter of a part: "decoder.block.5.mlp", "decoder.block.5", "connector", "encoder.block.3.mlp", or a site's name. User error
-  // as site().
+  // Every parameter of a part: "decoder.block.5.mlp", "decoder.block.5", "connector", "encoder.block.3.mlp", or a
+  // site's name. User error as site().
   std::vector<Site> sites_in(const std::string& part) const;
   // By file relative to the folder.
   const std::map<std::string, std::shared_ptr<const OnnxModel>>& models() const;
@@ -81,12 +83,13 @@ class Bundle {
 
 struct BundleProof {
   std::vector<ExportProof> files;  // of each model file that was edited
-  double logit_difference = 0;     // largest, relative to the logits' range, between the measured model and the reloaded one
+  double logit_difference =
+      0;  // largest, relative to the logits' range, between the measured model and the reloaded one
 };
 
-// Writes the bundle's files with the edited tensors in place, everything else byte for byte, whole or not at all, and proves it
-// (architecture decision 7): reads back, compares, and asks the reloaded bundle the prompts. proof_error (exit 4) if a delta rounds away
-// entirely or anything else differs. `out` equal to or inside the source is refused.
+// Writes the bundle's files with the edited tensors in place, everything else byte for byte, whole or not at all, and
+// proves it (architecture decision 7): reads back, compares, and asks the reloaded bundle the prompts. proof_error
+// (exit 4) if a delta rounds away entirely or anything else differs. `out` equal to or inside the source is refused.
 BundleProof save(const Bundle& bundle, const std::filesystem::path& out, Existing existing, Session& session,
                  const std::vector<std::string>& proof_questions);
 

@@ -32,7 +32,9 @@ void refuse_lost_edits(const Bundle& bundle, const std::map<std::string, TensorE
       if (!identical(tensor, source.tensor(*source.tensors_named(name).at(0)))) return;
     }
   if (wanted)
-    throw proof_error("the edit rounds away entirely in the stored type of every edited tensor; make a larger change or store the model as f32");
+    throw proof_error(
+        "the edit rounds away entirely in the stored type of every edited tensor; make a larger change or store the "
+        "model as f32");
 }
 
 // Everything but the edited models and their external data, byte for byte.
@@ -45,7 +47,8 @@ void copy_other_files(const fs::path& from, const fs::path& to, const std::set<f
       fs::create_directories((to / relative).parent_path());
       std::error_code error;
       fs::copy_file(entry.path(), to / relative, error);  // follows links: an export stands on its own
-      if (error) throw failure("cannot copy {} to {}: {}", entry.path().string(), (to / relative).string(), error.message());
+      if (error)
+        throw failure("cannot copy {} to {}: {}", entry.path().string(), (to / relative).string(), error.message());
     }
   }
 }
@@ -53,7 +56,8 @@ void copy_other_files(const fs::path& from, const fs::path& to, const std::set<f
 double relative_difference(const Tensor& a, const Tensor& b) {
   const Tensor x = a.cast(DType::kF32);
   const Tensor y = b.cast(DType::kF32);
-  if (!(x.shape() == y.shape())) throw proof_error("the reloaded model gives logits {}, the measured one {}", y.text(), x.text());
+  if (!(x.shape() == y.shape()))
+    throw proof_error("the reloaded model gives logits {}, the measured one {}", y.text(), x.text());
   double difference = 0, low = INFINITY, high = -INFINITY;
   for (std::int64_t i = 0; i < x.numel(); ++i) {
     const double p = x.data<float>()[i];
@@ -68,7 +72,8 @@ double relative_difference(const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
-BundleProof save(const Bundle& bundle, const fs::path& out, Existing existing, Session& session, const std::vector<std::string>& proof_questions) {
+BundleProof save(const Bundle& bundle, const fs::path& out, Existing existing, Session& session,
+                 const std::vector<std::string>& proof_questions) {
   check_output_apart(out, bundle.folder());
   const auto edits = edits_by_file(bundle);
   refuse_lost_edits(bundle, edits);
@@ -80,7 +85,8 @@ BundleProof save(const Bundle& bundle, const fs::path& out, Existing existing, S
     fs::create_directories((staged.path() / file).parent_path());
     write_edited(source, tensors, staged.path() / file);
     written.insert(fs::path(file));
-    for (const std::string& location : source.external_locations()) written.insert(fs::path(file).parent_path() / location);
+    for (const std::string& location : source.external_locations())
+      written.insert(fs::path(file).parent_path() / location);
   }
   copy_other_files(bundle.folder(), staged.path(), written);
   for (const auto& [file, tensors] : edits) {
@@ -96,7 +102,8 @@ BundleProof save(const Bundle& bundle, const fs::path& out, Existing existing, S
     proof.logit_difference = std::max(proof.logit_difference, relative_difference(measured, again));
   }
   if (proof.logit_difference > 0)
-    throw proof_error("the reloaded model's logits differ from the measured ones by {:.3g} of their range", proof.logit_difference);
+    throw proof_error("the reloaded model's logits differ from the measured ones by {:.3g} of their range",
+                      proof.logit_difference);
   staged.commit();
   return proof;
 }

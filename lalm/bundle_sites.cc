@@ -28,12 +28,18 @@ std::string nearest_sites(const SiteMap& map, const std::string& name) {
   for (const Site& site : map.sites) ranked.emplace_back(distance(name, site.name), site.name);
   std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   std::string text;
-  for (std::size_t i = 0; i < std::min<std::size_t>(3, ranked.size()); ++i) text += (i ? ", '" : "'") + ranked[i].second + "'";
+  for (std::size_t i = 0; i < std::min<std::size_t>(3, ranked.size()); ++i)
+    text += (i ? ", '" : "'") + ranked[i].second + "'";
   return text.empty() ? "none" : text;
 }
 
 DeltaTarget whole(const Value& value, bool transposed) {
-  return {.file = value.file, .initializer = value.initializer, .transposed = transposed, .slice = {}, .stored = value.dtype, .sha256 = {}};
+  return {.file = value.file,
+          .initializer = value.initializer,
+          .transposed = transposed,
+          .slice = {},
+          .stored = value.dtype,
+          .sha256 = {}};
 }
 
 // node:NAME, the linear layer whose product is that node.
@@ -43,8 +49,16 @@ Site node_site(const Graph& graph, const std::string& name) {
   for (const LinearLayer& layer : structure.linears()) {
     if (graph.nodes()[static_cast<std::size_t>(layer.node)].name != wanted) continue;
     const Value& weight = graph.value(layer.weight);
-    return {.name = name, .kind = Site::Kind::kLinear, .key = graph.value(layer.input).name, .value = graph.value(layer.output).name, .in = layer.in,
-            .out = layer.out, .weight = weight.name, .delta_shape = {layer.out, layer.in}, .targets = {whole(weight, layer.weight_is_transposed)}, .bias = {}};
+    return {.name = name,
+            .kind = Site::Kind::kLinear,
+            .key = graph.value(layer.input).name,
+            .value = graph.value(layer.output).name,
+            .in = layer.in,
+            .out = layer.out,
+            .weight = weight.name,
+            .delta_shape = {layer.out, layer.in},
+            .targets = {whole(weight, layer.weight_is_transposed)},
+            .bias = {}};
   }
   throw user_error("no linear layer is node '{}'; retune inspect lists the sites", wanted);
 }
@@ -54,11 +68,22 @@ Site initializer_site(const Graph& graph, const std::string& name) {
   const std::string wanted = name.substr(5);
   std::vector<const Value*> found;
   for (const Value& value : graph.values())
-    if (value.kind == ValueKind::kParameter && (value.initializer == wanted || value.name == wanted)) found.push_back(&value);
+    if (value.kind == ValueKind::kParameter && (value.initializer == wanted || value.name == wanted))
+      found.push_back(&value);
   if (found.empty()) throw user_error("no float initializer is named '{}'; retune inspect lists them", wanted);
-  if (found.size() > 1) throw user_error("{} initializers are named '{}': write init:{} or init:{}", found.size(), wanted, found[0]->name, found[1]->name);
-  return {.name = name, .kind = Site::Kind::kParameter, .key = {}, .value = {}, .in = 0, .out = 0, .weight = found[0]->name, .delta_shape = *found[0]->shape,
-          .targets = {whole(*found[0], false)}, .bias = {}};
+  if (found.size() > 1)
+    throw user_error("{} initializers are named '{}': write init:{} or init:{}", found.size(), wanted, found[0]->name,
+                     found[1]->name);
+  return {.name = name,
+          .kind = Site::Kind::kParameter,
+          .key = {},
+          .value = {},
+          .in = 0,
+          .out = 0,
+          .weight = found[0]->name,
+          .delta_shape = *found[0]->shape,
+          .targets = {whole(*found[0], false)},
+          .bias = {}};
 }
 
 }  // namespace
@@ -75,8 +100,11 @@ std::vector<Site> Bundle::sites_in(const std::string& part) const {
   if (part.starts_with("node:") || part.starts_with("init:")) return {site(part)};
   std::vector<Site> found;
   for (const Site& site : sites().sites)
-    if (site.kind != Site::Kind::kResidual && (site.name == part || site.name.starts_with(part + "."))) found.push_back(site);
-  if (found.empty()) throw user_error("{} has no part '{}' with weights; the nearest sites are {}", folder().string(), part, nearest_sites(sites(), part));
+    if (site.kind != Site::Kind::kResidual && (site.name == part || site.name.starts_with(part + ".")))
+      found.push_back(site);
+  if (found.empty())
+    throw user_error("{} has no part '{}' with weights; the nearest sites are {}", folder().string(), part,
+                     nearest_sites(sites(), part));
   return found;
 }
 

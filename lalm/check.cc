@@ -42,7 +42,9 @@ double difference(const Tensor& a, const Tensor& b) {
 
 CheckResult agreement(const std::string& name, double gap, const std::string& advice) {
   const bool passed = gap <= kTolerance;
-  return {name, passed, passed ? fmt::format("agree to {:.2g} of the range", gap) : fmt::format("differ by {:.2g} of the range (at most {:g}); {}", gap, kTolerance, advice)};
+  return {name, passed,
+          passed ? fmt::format("agree to {:.2g} of the range", gap)
+                 : fmt::format("differ by {:.2g} of the range (at most {:g}); {}", gap, kTolerance, advice)};
 }
 
 Tensor whole_logits(Session& session, const Bundle& bundle, const Prompt& prompt) {
@@ -70,17 +72,23 @@ CheckResult check_batch(Session& session, const Bundle& bundle, const Prompt& pr
     Tensor twice = doubled(feed.tensor);
     // Rows count through the flattened batch: the second prompt's slots lie one prompt further on.
     if (name == "audio_rows")
-      for (std::int64_t i = feed.tensor.numel(); i < twice.numel(); ++i) twice.mutable_data<std::int64_t>()[i] += positions;
+      for (std::int64_t i = feed.tensor.numel(); i < twice.numel(); ++i)
+        twice.mutable_data<std::int64_t>()[i] += positions;
     feed = {std::move(twice), {}};
   }
   const Tensor two = session.run(request.graph, bundle.parameters(), request.request)["logits"].tensor;
-  return agreement("two batch sizes", difference(one, two.rows(1, 1)), "the graph has a batch size baked in; export it with dynamic axes");
+  return agreement("two batch sizes", difference(one, two.rows(1, 1)),
+                   "the graph has a batch size baked in; export it with dynamic axes");
 }
 
 CheckResult check_site(Session& session, const Bundle& bundle, const Prompt& prompt) {
   const auto& sites = bundle.sites().sites;
-  const auto site = std::find_if(sites.begin(), sites.end(), [](const Site& s) { return s.kind == Site::Kind::kLinear && s.name.ends_with(".mlp.down"); });
-  if (site == sites.end()) return {"edit sites", false, "no decoder block with an MLP was recognised; only node: and init: sites can be edited"};
+  const auto site = std::find_if(sites.begin(), sites.end(), [](const Site& s) {
+    return s.kind == Site::Kind::kLinear && s.name.ends_with(".mlp.down");
+  });
+  if (site == sites.end())
+    return {"edit sites", false,
+            "no decoder block with an MLP was recognised; only node: and init: sites can be edited"};
   SuffixRequest request = suffix_request(session, bundle, prompt, {}, 0);
   request.request.outputs = {site->key, site->value};
   const Results captured = session.run(request.graph, bundle.parameters(), request.request);
@@ -92,12 +100,14 @@ CheckResult check_site(Session& session, const Bundle& bundle, const Prompt& pro
   for (std::int64_t o = 0; o < site->out; ++o) {
     double sum = site->bias ? static_cast<double>(bundle.view().master(*site->bias).data<float>()[o]) : 0.0;
     for (std::int64_t i = 0; i < site->in; ++i)
-      sum += static_cast<double>(weight.data<float>()[transposed ? i * site->out + o : o * site->in + i]) * static_cast<double>(key.data<float>()[row * site->in + i]);
+      sum += static_cast<double>(weight.data<float>()[transposed ? i * site->out + o : o * site->in + i]) *
+             static_cast<double>(key.data<float>()[row * site->in + i]);
     product.mutable_data<float>()[o] = static_cast<float>(sum);
   }
   const Tensor value = captured[site->value].tensor.cast(DType::kF32);
   const Tensor last = value.reshaped({value.numel() / site->out, site->out}).rows(row, 1);
-  return agreement("a captured site", difference(last, product), fmt::format("the weight of {} is not read in the right orientation", site->name));
+  return agreement("a captured site", difference(last, product),
+                   fmt::format("the weight of {} is not read in the right orientation", site->name));
 }
 
 }  // namespace
@@ -106,13 +116,16 @@ std::vector<CheckResult> check_bundle(Session& session, const Bundle& bundle) {
   std::vector<CheckResult> results;
   const std::optional<Waveform> tone = test_tone(bundle.front_end().options().rate_hz);
   const Prompt prompt = prompt_for(session, bundle, kQuestion, tone);
-  results.push_back({"placeholders", static_cast<std::int64_t>(prompt.audio_rows.size()) > 0, fmt::format("{} encoder rows for 2 s of sound", prompt.audio_rows.size())});
+  results.push_back({"placeholders", static_cast<std::int64_t>(prompt.audio_rows.size()) > 0,
+                     fmt::format("{} encoder rows for 2 s of sound", prompt.audio_rows.size())});
 
   const Tensor whole = whole_logits(session, bundle, prompt);
   const Tensor flat = whole.reshaped({whole.shape()[1], whole.shape()[2]});
   const Tensor wide = whole.cast(DType::kF32);
-  const bool finite = std::all_of(wide.data<float>(), wide.data<float>() + wide.numel(), [](float x) { return std::isfinite(x); });
-  results.push_back({"finite logits", finite, finite ? "all finite" : "NaN or infinity: the weights are damaged, or f16 overflows"});
+  const bool finite =
+      std::all_of(wide.data<float>(), wide.data<float>() + wide.numel(), [](float x) { return std::isfinite(x); });
+  results.push_back(
+      {"finite logits", finite, finite ? "all finite" : "NaN or infinity: the weights are damaged, or f16 overflows"});
   const std::int64_t vocabulary = whole.shape()[2];
   results.push_back({"vocabulary", vocabulary >= bundle.tokenizer().vocabulary_size(),
                      fmt::format("{} logits for {} tokens", vocabulary, bundle.tokenizer().vocabulary_size())});
@@ -120,13 +133,16 @@ std::vector<CheckResult> check_bundle(Session& session, const Bundle& bundle) {
 
   const std::vector<std::int64_t> more = bundle.tokenizer().encode("dog dog dog");
   const Tensor longer = logits_of(session, bundle, prompt, more, prompt.length() - 1);
-  results.push_back(agreement("two lengths", difference(flat.rows(prompt.length() - 1, 1), longer.rows(0, 1)), "the graph has a length baked in, or its mask is not causal"));
+  results.push_back(agreement("two lengths", difference(flat.rows(prompt.length() - 1, 1), longer.rows(0, 1)),
+                              "the graph has a length baked in, or its mask is not causal"));
   if (bundle.decoder().caches.empty()) {
     results.push_back({"prefix and suffix", true, "no cache: every evaluation is whole"});
   } else {
     const Tensor parts = logits_of(session, bundle, prompt, {}, prompt.prefix_length());
-    results.push_back(agreement("prefix and suffix", difference(flat.rows(prompt.prefix_length(), prompt.length() - prompt.prefix_length()), parts),
-                                "the cache inputs do not continue a prompt; position_ids or the mask are read differently"));
+    results.push_back(
+        agreement("prefix and suffix",
+                  difference(flat.rows(prompt.prefix_length(), prompt.length() - prompt.prefix_length()), parts),
+                  "the cache inputs do not continue a prompt; position_ids or the mask are read differently"));
   }
   results.push_back(check_batch(session, bundle, prompt));
   results.push_back(check_site(session, bundle, prompt));
@@ -135,7 +151,9 @@ std::vector<CheckResult> check_bundle(Session& session, const Bundle& bundle) {
 
 void require_checks(const std::vector<CheckResult>& results) {
   for (const CheckResult& result : results)
-    if (!result.passed) throw proof_error("this model is not read rightly: {}: {}; see retune inspect --check", result.name, result.detail);
+    if (!result.passed)
+      throw proof_error("this model is not read rightly: {}: {}; see retune inspect --check", result.name,
+                        result.detail);
 }
 
 }  // namespace retune

@@ -1,5 +1,5 @@
-// Trust before the first edit (architecture decision 15): does Retune read this model rightly? Each check asks the model the same thing in two
-// ways that must agree, or looks at an answer that must make sense.
+// Trust before the first edit (architecture decision 15): does Retune read this model rightly? Each check asks the
+// model the same thing in two ways that must agree, or looks at an answer that must make sense.
 #pragma once
 
 #include <string>
@@ -11,14 +11,15 @@
 namespace retune {
 
 struct CheckResult {
-  std::string name;    // "prefix and suffix", ...
+  std::string name;  // "prefix and suffix", ...
   bool passed = false;
   std::string detail;  // one line: the figure, and what to do where it failed
 };
 
-// Two lengths (a prompt and a longer one agree on their common rows), two batch sizes (a row alone and doubled), whole against prefix plus
-// suffix, finite logits, one placeholder per encoder row, the logits' width against the tokenizer, a site's weight times its captured key
-// against its captured value. Tolerance 1e-3 of the logits' range, as for other runtimes.
+// Two lengths (a prompt and a longer one agree on their common rows), two batch sizes (a row alone and doubled), whole
+// against prefix plus suffix, finite logits, one placeholder per encoder row, the logits' width against the tokenizer,
+// a site's weight times its captured key against its captured value. Tolerance 1e-3 of the logits' range, as for other
+// runtimes.
 std::vector<CheckResult> check_bundle(Session& session, const Bundle& bundle);
 
 // proof_error (exit 4) naming the first failed check; nothing if all passed.

@@ -7,18 +7,22 @@ namespace retune {
 namespace {
 
 bool is_standard(const Node* node, std::initializer_list<const char*> ops) {
-  return node && node->domain.empty() && std::any_of(ops.begin(), ops.end(), [&](const char* op) { return node->op == op; });
+  return node && node->domain.empty() &&
+         std::any_of(ops.begin(), ops.end(), [&](const char* op) { return node->op == op; });
 }
 
 bool is_fused_norm(const Node& node) {
   return node.op == "LayerNormalization" || node.op == "RMSNormalization" || node.op == "SimplifiedLayerNormalization";
 }
 
-bool is_skip_norm(const Node& node) { return node.op == "SkipLayerNormalization" || node.op == "SkipSimplifiedLayerNormalization"; }
+bool is_skip_norm(const Node& node) {
+  return node.op == "SkipLayerNormalization" || node.op == "SkipSimplifiedLayerNormalization";
+}
 
 }  // namespace
 
-GraphStructure::GraphStructure(const Graph& graph) : graph_(graph), linear_of_value_(graph.values().size(), -1), consumers_(graph.consumers()) {
+GraphStructure::GraphStructure(const Graph& graph)
+    : graph_(graph), linear_of_value_(graph.values().size(), -1), consumers_(graph.consumers()) {
   for (std::size_t index = 0; index < graph.nodes().size(); ++index) {
     auto layer = read_linear(static_cast<std::int32_t>(index));
     if (!layer) continue;
@@ -64,7 +68,9 @@ std::optional<LinearLayer> GraphStructure::read_linear(std::int32_t index) const
 }
 
 ValueId GraphStructure::seen_through(ValueId id) const {
-  for (const Node* node = graph_.producer(id); is_standard(node, {"Cast", "Identity", "Dropout"}); node = graph_.producer(id)) id = node->inputs[0];
+  for (const Node* node = graph_.producer(id); is_standard(node, {"Cast", "Identity", "Dropout"});
+       node = graph_.producer(id))
+    id = node->inputs[0];
   return id;
 }
 
@@ -104,7 +110,8 @@ ValueId GraphStructure::norm_input(ValueId id) const {
     ValueId other = kNoValue;
     for (int i = 0; i < 2; ++i) {
       const Value& operand = graph_.value(node->inputs[static_cast<std::size_t>(i)]);
-      if (operand.kind == ValueKind::kParameter && operand.shape->rank() == 1) other = node->inputs[static_cast<std::size_t>(1 - i)];
+      if (operand.kind == ValueKind::kParameter && operand.shape->rank() == 1)
+        other = node->inputs[static_cast<std::size_t>(1 - i)];
     }
     if (other == kNoValue) break;
     id = seen_through(other);
@@ -115,9 +122,13 @@ ValueId GraphStructure::norm_input(ValueId id) const {
   for (int i = 0; i < 2; ++i) {
     ValueId x = seen_through(node->inputs[static_cast<std::size_t>(i)]);
     const ValueId partner = node->inputs[static_cast<std::size_t>(1 - i)];
-    if (graph_.value(partner).kind != ValueKind::kComputed || graph_.value(x).kind == ValueKind::kParameter || !depends_on(partner, {x})) continue;
+    if (graph_.value(partner).kind != ValueKind::kComputed || graph_.value(x).kind == ValueKind::kParameter ||
+        !depends_on(partner, {x}))
+      continue;
     const auto between = nodes_between(partner, {x});
-    const bool has_mean = std::any_of(between.begin(), between.end(), [&](std::int32_t n) { return graph_.nodes()[static_cast<std::size_t>(n)].op == "ReduceMean"; });
+    const bool has_mean = std::any_of(between.begin(), between.end(), [&](std::int32_t n) {
+      return graph_.nodes()[static_cast<std::size_t>(n)].op == "ReduceMean";
+    });
     if (!has_mean) continue;
     if (const Node* centred = graph_.producer(x); is_standard(centred, {"Sub"})) x = seen_through(centred->inputs[0]);
     return x;
@@ -162,13 +173,15 @@ std::set<std::int32_t> GraphStructure::nodes_between(ValueId from, const std::se
     if (node.op != "Shape") pending.insert(pending.end(), node.inputs.begin(), node.inputs.end());
   }
   if (until.empty()) return nodes;
-  // Masks and position tables are computed beside the stream, once for all blocks: what does not come from `until` is no part of this one.
+  // Masks and position tables are computed beside the stream, once for all blocks: what does not come from `until` is
+  // no part of this one.
   std::set<std::int32_t> kept;
   for (const std::int32_t index : nodes) {
     const Node& node = graph_.nodes()[static_cast<std::size_t>(index)];
     const bool inside = node.op != "Shape" && std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId id) {
-      return id != kNoValue && (until.contains(id) || until.contains(seen_through(id)) || kept.contains(graph_.value(id).producer));
-    });
+                          return id != kNoValue && (until.contains(id) || until.contains(seen_through(id)) ||
+                                                    kept.contains(graph_.value(id).producer));
+                        });
     if (inside) kept.insert(index);
   }
   return kept;
@@ -182,17 +195,24 @@ std::optional<ResidualSum> GraphStructure::sum_at(ValueId id) const {
   if (!skip && !is_standard(node, {"Add"})) return std::nullopt;
   const ValueId a = seen_through(node->inputs[0]);
   const ValueId b = seen_through(node->inputs[1]);
-  if (graph_.value(a).kind == ValueKind::kParameter || graph_.value(b).kind == ValueKind::kParameter) return std::nullopt;
+  if (graph_.value(a).kind == ValueKind::kParameter || graph_.value(b).kind == ValueKind::kParameter)
+    return std::nullopt;
   // The branch is computed from the stream; the stream is not computed from the branch.
   ResidualSum sum;
-  if (depends_on(a, readings_of(b))) sum = {kNoValue, b, a, {}};
-  else if (depends_on(b, readings_of(a))) sum = {kNoValue, a, b, {}};
-  else return std::nullopt;
+  if (depends_on(a, readings_of(b)))
+    sum = {kNoValue, b, a, {}};
+  else if (depends_on(b, readings_of(a)))
+    sum = {kNoValue, a, b, {}};
+  else
+    return std::nullopt;
   sum.nodes = nodes_between(sum.branch, readings_of(sum.stream));
-  const bool learns = std::any_of(linears_.begin(), linears_.end(), [&](const LinearLayer& layer) { return sum.nodes.contains(layer.node); });
+  const bool learns = std::any_of(linears_.begin(), linears_.end(),
+                                  [&](const LinearLayer& layer) { return sum.nodes.contains(layer.node); });
   if (!learns) return std::nullopt;  // x + g(x) inside an activation, say
-  if (!skip) sum.sum = id;
-  else if (node->outputs.size() > 3) sum.sum = node->outputs[3];
+  if (!skip)
+    sum.sum = id;
+  else if (node->outputs.size() > 3)
+    sum.sum = node->outputs[3];
   return sum;
 }
 

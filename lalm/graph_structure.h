@@ -1,5 +1,5 @@
-// Reading a transformer off a graph: linear layers, normalisations, and the residual stream with its branches (onnx-layouts.md section 4).
-// Structure decides, never names. Works on linked graphs whose shapes are still symbolic.
+// Reading a transformer off a graph: linear layers, normalisations, and the residual stream with its branches
+// (onnx-layouts.md section 4). Structure decides, never names. Works on linked graphs whose shapes are still symbolic.
 #pragma once
 
 #include <optional>
@@ -11,22 +11,23 @@
 
 namespace retune {
 
-// y = W x (+ b) as some exporter wrote it: MatMul or Gemm with a weight, directly or through a Transpose, and an Add of a bias.
+// y = W x (+ b) as some exporter wrote it: MatMul or Gemm with a weight, directly or through a Transpose, and an Add of
+// a bias.
 struct LinearLayer {
-  std::int32_t node = -1;         // of the product
-  ValueId input = kNoValue;       // the key, [.., in]
-  ValueId output = kNoValue;      // the value, bias included
-  ValueId weight = kNoValue;      // a parameter
+  std::int32_t node = -1;             // of the product
+  ValueId input = kNoValue;           // the key, [.., in]
+  ValueId output = kNoValue;          // the value, bias included
+  ValueId weight = kNoValue;          // a parameter
   bool weight_is_transposed = false;  // stored as [in, out]
-  ValueId bias = kNoValue;        // a parameter, or kNoValue
+  ValueId bias = kNoValue;            // a parameter, or kNoValue
   std::int64_t in = 0, out = 0;
 };
 
 // One x + f(x) of the residual stream.
 struct ResidualSum {
-  ValueId sum = kNoValue;     // the stream after it; kNoValue where a fused operator keeps it to itself
-  ValueId stream = kNoValue;  // the stream before
-  ValueId branch = kNoValue;  // what is added
+  ValueId sum = kNoValue;        // the stream after it; kNoValue where a fused operator keeps it to itself
+  ValueId stream = kNoValue;     // the stream before
+  ValueId branch = kNoValue;     // what is added
   std::set<std::int32_t> nodes;  // of the branch, from the stream (exclusive) to the sum (exclusive)
 };
 
@@ -42,7 +43,8 @@ class GraphStructure {
   std::vector<const LinearLayer*> nearest_linears(ValueId id, const std::set<std::int32_t>& nodes) const;
   // The value that a normalisation's output normalises, fused or decomposed; kNoValue if `id` is no such output.
   ValueId norm_input(ValueId id) const;
-  // The residual sums that end at `id`, last first: id is the last stream value (or the output of a fused skip-normalisation).
+  // The residual sums that end at `id`, last first: id is the last stream value (or the output of a fused
+  // skip-normalisation).
   std::vector<ResidualSum> spine(ValueId id) const;
   // The residual sum that `id` is; nothing if it is none.
   std::optional<ResidualSum> sum_at(ValueId id) const;
@@ -54,7 +56,8 @@ class GraphStructure {
 
  private:
   std::optional<LinearLayer> read_linear(std::int32_t index) const;
-  // The values that are the stream to whoever reads them: a skip-normalisation gives it out twice, as it is and normalised.
+  // The values that are the stream to whoever reads them: a skip-normalisation gives it out twice, as it is and
+  // normalised.
   std::set<ValueId> readings_of(ValueId stream) const;
   // Whether `id` is computed from one of `on`, outputs of one node.
   bool depends_on(ValueId id, const std::set<ValueId>& on) const;

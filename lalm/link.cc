@@ -9,8 +9,8 @@ namespace retune {
 
 namespace {
 
-// Copies `source` into `target` with every name behind `prefix`. Inputs in `bound` become those values; the others become inputs of the
-// target under their own names. Returns the target's ids of the source's outputs by name.
+// Copies `source` into `target` with every name behind `prefix`. Inputs in `bound` become those values; the others
+// become inputs of the target under their own names. Returns the target's ids of the source's outputs by name.
 std::map<std::string, ValueId> append(Graph& target, const Graph& source, const std::string& prefix,
                                       const std::map<std::string, ValueId>& bound) {
   std::vector<ValueId> ids(source.values().size(), kNoValue);
@@ -72,10 +72,12 @@ void require_input(const Graph& graph, const std::string& role, const std::strin
   throw user_error("{} graph '{}' has no input '{}'; it has {}", role, graph.name, name, names_of(graph, graph.inputs));
 }
 
-ValueId output_of(const Graph& graph, const std::string& role, const std::map<std::string, ValueId>& outputs, const std::string& name) {
+ValueId output_of(const Graph& graph, const std::string& role, const std::map<std::string, ValueId>& outputs,
+                  const std::string& name) {
   const auto it = outputs.find(name);
   if (it == outputs.end())
-    throw user_error("{} graph '{}' has no output '{}'; it has {}", role, graph.name, name, names_of(graph, graph.outputs));
+    throw user_error("{} graph '{}' has no output '{}'; it has {}", role, graph.name, name,
+                     names_of(graph, graph.outputs));
   return it->second;
 }
 
@@ -98,8 +100,10 @@ Graph link(const BundleGraphs& graphs) {
     // [B, S, H] and [N, rows, H] to [B*S, H] and [R, H]: the last extent is kept, the others are joined.
     const auto flat = [&](ValueId x, const std::string& name) {
       const ValueId shape = builder.op("Shape", {x});
-      const ValueId width = builder.op("Slice", {shape, builder.ints({-1}), builder.ints({INT64_MAX}), builder.ints({0})});
-      return builder.op("Reshape", {x, builder.op("Concat", {builder.ints({-1}), width}, {{"axis", std::int64_t{0}}})}, {}, name);
+      const ValueId width =
+          builder.op("Slice", {shape, builder.ints({-1}), builder.ints({INT64_MAX}), builder.ints({0})});
+      return builder.op("Reshape", {x, builder.op("Concat", {builder.ints({-1}), width}, {{"axis", std::int64_t{0}}})},
+                        {}, name);
     };
     const ValueId merged = builder.op("ScatterND", {flat(embeds, ""), rows, flat(features, "audio_features")});
     embeds = builder.op("Reshape", {merged, builder.op("Shape", {embeds})});

@@ -19,19 +19,22 @@ Prompt make_raw_prompt(const Tokenizer& tokenizer, const std::string& placeholde
       prompt.ids.push_back(id);
       continue;
     }
-    if (clip == rows_per_clip.size()) throw user_error("the prompt has more '{}' than the {} clips given", placeholder, rows_per_clip.size());
+    if (clip == rows_per_clip.size())
+      throw user_error("the prompt has more '{}' than the {} clips given", placeholder, rows_per_clip.size());
     for (std::int64_t row = 0; row < rows_per_clip[clip]; ++row) {
       prompt.audio_rows.push_back(prompt.length());
       prompt.ids.push_back(slot);
     }
     ++clip;
   }
-  if (clip != rows_per_clip.size()) throw user_error("the prompt has {} '{}' for {} clips; write one for each", clip, placeholder, rows_per_clip.size());
+  if (clip != rows_per_clip.size())
+    throw user_error("the prompt has {} '{}' for {} clips; write one for each", clip, placeholder,
+                     rows_per_clip.size());
   return prompt;
 }
 
-Prompt make_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat, const std::string& placeholder, const std::string& question,
-                   const std::vector<std::int64_t>& rows_per_clip) {
+Prompt make_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat, const std::string& placeholder,
+                   const std::string& question, const std::vector<std::int64_t>& rows_per_clip) {
   std::vector<ContentPart> content;
   for (std::size_t i = 0; i < rows_per_clip.size(); ++i) {
     content.push_back(ContentPart::clip());

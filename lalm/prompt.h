@@ -22,10 +22,10 @@ struct Prompt {
 };
 
 // One user turn (clips first, each on a line of its own, then the question) and the opening of the assistant's.
-// `rows_per_clip` says how many placeholders each clip gets. User error if the template has no place for sound, or the tokenizer does
-// not know `placeholder` as one token.
-Prompt make_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat, const std::string& placeholder, const std::string& question,
-                   const std::vector<std::int64_t>& rows_per_clip);
+// `rows_per_clip` says how many placeholders each clip gets. User error if the template has no place for sound, or the
+// tokenizer does not know `placeholder` as one token.
+Prompt make_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat, const std::string& placeholder,
+                   const std::string& question, const std::vector<std::int64_t>& rows_per_clip);
 
 // The same from text that is already laid out (`retune ask --prompt`), in which each clip is one placeholder.
 Prompt make_raw_prompt(const Tokenizer& tokenizer, const std::string& placeholder, const std::string& text,

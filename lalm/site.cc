@@ -50,19 +50,41 @@ class SiteFinder {
 
   DeltaTarget target_of(ValueId parameter, bool transposed) const {
     const Value& value = graph_.value(parameter);
-    return {.file = value.file, .initializer = value.initializer, .transposed = transposed, .slice = {}, .stored = value.dtype, .sha256 = {}};
+    return {.file = value.file,
+            .initializer = value.initializer,
+            .transposed = transposed,
+            .slice = {},
+            .stored = value.dtype,
+            .sha256 = {}};
   }
 
   Site linear_site(const std::string& name, const LinearLayer& layer) const {
-    Site site{.name = name, .kind = Site::Kind::kLinear, .key = value_name(layer.input), .value = value_name(layer.output), .in = layer.in, .out = layer.out,
-              .weight = value_name(layer.weight), .delta_shape = {layer.out, layer.in}, .targets = {target_of(layer.weight, layer.weight_is_transposed)}, .bias = {}};
-    if (layer.bias != kNoValue && graph_.value(layer.bias).kind == ValueKind::kParameter) site.bias = value_name(layer.bias);
+    Site site{.name = name,
+              .kind = Site::Kind::kLinear,
+              .key = value_name(layer.input),
+              .value = value_name(layer.output),
+              .in = layer.in,
+              .out = layer.out,
+              .weight = value_name(layer.weight),
+              .delta_shape = {layer.out, layer.in},
+              .targets = {target_of(layer.weight, layer.weight_is_transposed)},
+              .bias = {}};
+    if (layer.bias != kNoValue && graph_.value(layer.bias).kind == ValueKind::kParameter)
+      site.bias = value_name(layer.bias);
     return site;
   }
 
   Site parameter_site(const std::string& name, ValueId parameter) const {
-    Site site{.name = name, .kind = Site::Kind::kParameter, .key = {}, .value = {}, .in = 0, .out = 0, .weight = value_name(parameter),
-              .delta_shape = *graph_.value(parameter).shape, .targets = {target_of(parameter, false)}, .bias = {}};
+    Site site{.name = name,
+              .kind = Site::Kind::kParameter,
+              .key = {},
+              .value = {},
+              .in = 0,
+              .out = 0,
+              .weight = value_name(parameter),
+              .delta_shape = *graph_.value(parameter).shape,
+              .targets = {target_of(parameter, false)},
+              .bias = {}};
     return site;
   }
 
@@ -104,12 +126,15 @@ class SiteFinder {
         name_projections(prefix, sum, {node.inputs[0], input_or_none(node, 1), input_or_none(node, 2)});
       const Node* softmax = node.op == "MatMul" ? graph_.producer(structure_.seen_through(node.inputs[0])) : nullptr;
       if (!softmax || softmax->op != "Softmax") continue;
-      if (const Node* product = score_product(softmax->inputs[0])) name_projections(prefix, sum, {product->inputs[0], product->inputs[1], node.inputs[1]});
+      if (const Node* product = score_product(softmax->inputs[0]))
+        name_projections(prefix, sum, {product->inputs[0], product->inputs[1], node.inputs[1]});
     }
     add_linear(prefix + ".o", *out);
   }
 
-  static ValueId input_or_none(const Node& node, std::size_t i) { return i < node.inputs.size() ? node.inputs[i] : kNoValue; }
+  static ValueId input_or_none(const Node& node, std::size_t i) {
+    return i < node.inputs.size() ? node.inputs[i] : kNoValue;
+  }
 
   // The product of queries and keys behind scale, mask and guards.
   const Node* score_product(ValueId id) const {
@@ -119,7 +144,9 @@ class SiteFinder {
       if (node->op == "MatMul") return node;
       ValueId next = kNoValue;
       for (const ValueId input : node->inputs)
-        if (input != kNoValue && graph_.value(input).kind == ValueKind::kComputed && next == kNoValue && leads_to_product(input)) next = input;
+        if (input != kNoValue && graph_.value(input).kind == ValueKind::kComputed && next == kNoValue &&
+            leads_to_product(input))
+          next = input;
       if (next == kNoValue) return nullptr;
       id = next;
     }
@@ -128,7 +155,9 @@ class SiteFinder {
 
   bool leads_to_product(ValueId id) const {
     const auto nodes = structure_.nodes_between(id, {});
-    return std::any_of(nodes.begin(), nodes.end(), [&](std::int32_t n) { return structure_.graph().nodes()[static_cast<std::size_t>(n)].op == "MatMul"; });
+    return std::any_of(nodes.begin(), nodes.end(), [&](std::int32_t n) {
+      return structure_.graph().nodes()[static_cast<std::size_t>(n)].op == "MatMul";
+    });
   }
 
   // A layer that several of the three come from is packed: .qkv, .kv.
@@ -141,9 +170,12 @@ class SiteFinder {
         map_.unmatched.push_back(fmt::format("{}.{}: {} linear layers", prefix, "qkv"[i], linears.size()));
         continue;
       }
-      const auto packed = std::find_if(found.begin(), found.end(), [&](const auto& item) { return item.first == linears[0]; });
-      if (packed == found.end()) found.emplace_back(linears[0], std::string(1, "qkv"[i]));
-      else packed->second += "qkv"[i];
+      const auto packed =
+          std::find_if(found.begin(), found.end(), [&](const auto& item) { return item.first == linears[0]; });
+      if (packed == found.end())
+        found.emplace_back(linears[0], std::string(1, "qkv"[i]));
+      else
+        packed->second += "qkv"[i];
     }
     for (const auto& [layer, letters] : found) add_linear(prefix + "." + letters, *layer);
   }
@@ -182,15 +214,25 @@ class SiteFinder {
       std::set<std::int32_t> nodes;
       int attentions = 0;
       for (const ResidualSum& sum : blocks[i].sums) {
-        if (is_attention(sum)) add_attention(prefix + (attentions++ == 0 ? ".attn" : ".cross"), sum);
-        else add_mlp(prefix + ".mlp", sum, decoder);
+        if (is_attention(sum))
+          add_attention(prefix + (attentions++ == 0 ? ".attn" : ".cross"), sum);
+        else
+          add_mlp(prefix + ".mlp", sum, decoder);
         nodes.insert(sum.nodes.begin(), sum.nodes.end());
       }
       add_other_parameters(prefix, nodes);
       const ValueId after = blocks[i].sums.back().sum;
       if (after == kNoValue) continue;
-      Site residual{.name = prefix + ".residual", .kind = Site::Kind::kResidual, .key = {}, .value = value_name(after), .in = 0, .out = width_of(blocks[i]),
-                    .weight = {}, .delta_shape = {}, .targets = {}, .bias = {}};
+      Site residual{.name = prefix + ".residual",
+                    .kind = Site::Kind::kResidual,
+                    .key = {},
+                    .value = value_name(after),
+                    .in = 0,
+                    .out = width_of(blocks[i]),
+                    .weight = {},
+                    .delta_shape = {},
+                    .targets = {},
+                    .bias = {}};
       map_.sites.push_back(std::move(residual));
     }
     return static_cast<std::int64_t>(blocks.size());
@@ -215,7 +257,8 @@ class SiteFinder {
       head = nearest[0];
     }
     ValueId last = head->input;
-    for (const Node* node = graph_.producer(structure_.seen_through(last)); node && (node->op == "Gather" || node->op == "Slice") && structure_.norm_input(last) == kNoValue;
+    for (const Node* node = graph_.producer(structure_.seen_through(last));
+         node && (node->op == "Gather" || node->op == "Slice") && structure_.norm_input(last) == kNoValue;
          node = graph_.producer(structure_.seen_through(last)))
       last = node->inputs[0];
     const ValueId normed = structure_.norm_input(last);

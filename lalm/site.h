@@ -3,8 +3,9 @@
 //
 // Canonical names: decoder.block.8.mlp.down (also .gate, .up, .fc1, .fc2; .gate_up where one matrix holds both),
 // decoder.block.8.attn.q (.k, .v, .o; .qkv or .kv where they are packed), decoder.block.8.residual,
-// connector.0, connector.1 (its linear layers in order of computation), encoder.block.3.mlp.fc2, encoder.block.3.attn.o, ...
-// node:NAME and init:NAME (with the file prefix where ambiguous) reach what the patterns miss.
+// connector.0, connector.1 (its linear layers in order of computation), encoder.block.3.mlp.fc2,
+// encoder.block.3.attn.o, ... node:NAME and init:NAME (with the file prefix where ambiguous) reach what the patterns
+// miss.
 #pragma once
 
 #include <optional>
@@ -25,12 +26,13 @@ struct Site {
 
   std::string name;
   Kind kind = Kind::kLinear;
-  std::string key;              // value name of the layer's input in the linked graph, [.., in]; empty if none
-  std::string value;            // value name of its output, bias included, [.., out]
+  std::string key;               // value name of the layer's input in the linked graph, [.., in]; empty if none
+  std::string value;             // value name of its output, bias included, [.., out]
   std::int64_t in = 0, out = 0;  // extents of key and value; 0 for kParameter
-  std::string weight;           // parameter name in the linked graph; empty for kResidual
-  Shape delta_shape;            // of a TensorDelta for it: [out, in], or the parameter's own
-  // Where the weight is stored, without hashes: file, initializer, orientation, slice, type. More than one for folded duplicates.
+  std::string weight;            // parameter name in the linked graph; empty for kResidual
+  Shape delta_shape;             // of a TensorDelta for it: [out, in], or the parameter's own
+  // Where the weight is stored, without hashes: file, initializer, orientation, slice, type. More than one for folded
+  // duplicates.
   std::vector<DeltaTarget> targets;
   std::optional<std::string> bias;  // parameter name of the bias
 };
@@ -46,7 +48,8 @@ struct SiteMap {
   std::vector<Site> sites;  // decoder, connector, encoder; each in order of computation
   Blocks blocks;
   std::int64_t decoder_width = 0, encoder_width = 0, decoder_hidden = 0;
-  std::vector<std::string> unmatched;  // branches of the residual stream that no pattern explains, said rather than guessed
+  std::vector<std::string>
+      unmatched;  // branches of the residual stream that no pattern explains, said rather than guessed
 };
 
 // Of a linked graph (lalm/link.h). Renaming every value but inputs and outputs changes no site.

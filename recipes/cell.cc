@@ -5,6 +5,7 @@
 
 #include "eval/answer_log.h"
 #include "facts/json_text.h"
+#include "recipes/study_folder.h"
 #include "tensor/error.h"
 
 namespace retune {
@@ -39,14 +40,18 @@ std::vector<Cell> cells_of(const FactSet& facts, StudyMode mode) {
   return cells;
 }
 
-std::filesystem::path patch_path(const Cell& cell, StudyMode mode, std::size_t cells) {
-  if (mode != StudyMode::kSingle && cells == 1) return "patch.h5";
-  return std::filesystem::path(mode == StudyMode::kSingle ? "edits" : "sequences") /
-         fmt::format("{:04d}", cell.number) / "patch.h5";
+std::vector<std::filesystem::path> patch_paths(const Cell& cell, StudyMode mode) {
+  if (mode == StudyMode::kBatch) return {kPatchFile};
+  std::vector<std::filesystem::path> paths;
+  for (std::size_t i = cell.begin; i < cell.end; ++i)
+    paths.push_back(std::filesystem::path(kEditsFolder) / fmt::format("{:04d}", i + 1) / kPatchFile);
+  return paths;
 }
 
 std::string cell_text(const CellResult& result) {
-  const Settings head = {{"cell", result.cell}, {"patch", result.patch.hex()}, {"notes", result.notes}};
+  Settings patches = Settings::array();
+  for (const ContentHash& patch : result.patches) patches.push_back(patch.hex());
+  const Settings head = {{"cell", result.cell}, {"patches", std::move(patches)}, {"notes", result.notes}};
   std::string text = json_bytes(head);
   text.pop_back();
   text += ",\"answers\":[";
@@ -64,7 +69,7 @@ CellResult parse_cell(const std::string& text, const std::string& place) {
   const auto cell = object.optional_integer("cell");
   if (!cell) throw object.error("cell", "expected an integer");
   result.cell = *cell;
-  result.patch = ContentHash::from_hex(object.text("patch"));
+  for (const std::string& patch : object.text_list("patches")) result.patches.push_back(ContentHash::from_hex(patch));
   const nlohmann::json* notes = object.find("notes");
   const nlohmann::json* answers = object.find("answers");
   if (!notes || !notes->is_array() || !answers || !answers->is_array())

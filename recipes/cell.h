@@ -26,17 +26,17 @@ struct Cell {
 // In order of their numbers.
 std::vector<Cell> cells_of(const FactSet& facts, StudyMode mode);
 
-// Where a cell's patch lies in the study's folder: edits/0001/patch.h5 (single), sequences/0001/patch.h5 (several
-// sequences), patch.h5 (one cell, not single).
-std::filesystem::path patch_path(const Cell& cell, StudyMode mode, std::size_t cells);
+// Where a cell's patches lie in the study's folder, in the order in which they are stacked: patch.h5 (batch), else
+// edits/NNNN/patch.h5 with the number of the fact, from 1.
+std::vector<std::filesystem::path> patch_paths(const Cell& cell, StudyMode mode);
 
-// What a cell brought, apart from its patch.
+// What a cell brought, apart from its patches.
 struct CellResult {
   std::int64_t cell = 0;
-  ContentHash patch;  // its id
+  std::vector<ContentHash> patches;  // their ids, in the order of patch_paths
   std::vector<AnswerRecord> answers;
-  // Numbers of each edit, in order: the patch's notes, and "rounding_share": the largest share of a delta that the
-  // stored type loses (ModelView::rounding_share).
+  // Numbers of each patch: its notes, and "rounding_share": the largest share of a delta that the stored type loses
+  // (ModelView::rounding_share).
   std::vector<std::map<std::string, std::vector<double>>> notes;
 };
 

@@ -34,17 +34,16 @@ TEST(Cells, AModeSaysWhatIsIndependent) {
 }
 
 TEST(Cells, APatchHasItsPlace) {
-  EXPECT_EQ(patch_path({12, 11, 12}, StudyMode::kSingle, 40), "edits/0012/patch.h5");
-  EXPECT_EQ(patch_path({1, 0, 1}, StudyMode::kSingle, 1), "edits/0001/patch.h5");
-  EXPECT_EQ(patch_path({1, 0, 4}, StudyMode::kBatch, 1), "patch.h5");
-  EXPECT_EQ(patch_path({2, 4, 8}, StudyMode::kSequential, 2), "sequences/0002/patch.h5");
-  EXPECT_EQ(patch_path({1, 0, 8}, StudyMode::kSequential, 1), "patch.h5");
+  using Paths = std::vector<std::filesystem::path>;
+  EXPECT_EQ(patch_paths({12, 11, 12}, StudyMode::kSingle), Paths{"edits/0012/patch.h5"});
+  EXPECT_EQ(patch_paths({1, 0, 4}, StudyMode::kBatch), Paths{"patch.h5"});
+  EXPECT_EQ(patch_paths({2, 4, 6}, StudyMode::kSequential), (Paths{"edits/0005/patch.h5", "edits/0006/patch.h5"}));
 }
 
 TEST(Cells, AResultReadsBackBitForBit) {
   CellResult result;
   result.cell = 7;
-  result.patch = ContentHash::of("patch");
+  result.patches = {ContentHash::of("a patch"), ContentHash::of("the next")};
   AnswerRecord record;
   record.probe_id = "fact-1/reliability";
   record.request_id = "fact-1";
@@ -68,14 +67,14 @@ TEST(Cells, AResultReadsBackBitForBit) {
   EXPECT_EQ(text.find('\n'), std::string::npos);
   const CellResult read = parse_cell(text, "journal");
   EXPECT_EQ(read.cell, 7);
-  EXPECT_EQ(read.patch, result.patch);
+  EXPECT_EQ(read.patches, result.patches);
   EXPECT_EQ(read.answers, result.answers);
   EXPECT_EQ(read.notes, result.notes);
   EXPECT_EQ(cell_text(read), text);
 }
 
 TEST(Cells, ATextThatIsNoCellIsRefused) {
-  for (const char* text : {"{}", R"({"cell":1})", R"({"cell":"x","patch":"","notes":[],"answers":[]})", "7"})
+  for (const char* text : {"{}", R"({"cell":1})", R"({"cell":"x","patches":[],"notes":[],"answers":[]})", "7"})
     EXPECT_THROW(parse_cell(text, "journal"), Error) << text;
 }
 

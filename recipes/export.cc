@@ -84,11 +84,12 @@ Json proof_json(const ExportedModel& exported) {
 }  // namespace
 
 ExportedModel export_model(const ExportRequest& request, Session& session, const Watch& watch) {
-  const auto patch = std::make_shared<const Patch>(Patch::load(request.patch));
+  Bundle edited = request.base;
+  for (const std::filesystem::path& path : request.patches)
+    edited = edited.with(std::make_shared<const Patch>(Patch::load(path)));
   ExportedModel exported;
   exported.folder = request.out / kBundleFolder;
-  exported.proof =
-      save(request.base.with(patch), exported.folder, Existing::kReplace, session, proof_questions(request.probes));
+  exported.proof = save(edited, exported.folder, Existing::kReplace, session, proof_questions(request.probes));
   try {
     exported.answers_proven = prove_answers(request, exported.folder, session.pool().threads(), watch);
   } catch (...) {

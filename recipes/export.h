@@ -13,9 +13,9 @@ namespace retune {
 
 struct ExportRequest {
   Bundle base;
-  std::filesystem::path patch;         // the file
-  std::vector<Probe> probes;           // that were asked, and
-  std::vector<AnswerRecord> measured;  // their answers; of sequential ones those after the last edit count
+  std::vector<std::filesystem::path> patches;  // the files, in the order in which they are stacked
+  std::vector<Probe> probes;                   // that were asked, and
+  std::vector<AnswerRecord> measured;          // their answers; of sequential ones those after the last edit count
   AskSettings decoding;
   std::filesystem::path out;  // gets bundle/ and proof.json
 };

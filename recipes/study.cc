@@ -124,15 +124,15 @@ class CellWorker {
     aids_ = work_.editor->prepare(session_, work_.base, corpus, steps_in("prepare", 0));
   }
 
-  // Writes the cell's patch.
+  // Writes the cell's patches.
   CellResult work(const Cell& cell) {
     const StudyMode mode = run_.recipe.mode();
-    CellResult result{.cell = cell.number, .patch = {}, .answers = {}, .notes = {}};
-    const Patch patch = mode == StudyMode::kSequential ? edit_in_sequence(cell, result) : edit_together(cell, result);
-    result.patch = patch.id();
-    const fs::path path = run_.out / patch_path(cell, mode, work_.cells.size());
-    fs::create_directories(path.parent_path());
-    patch.save(path);
+    CellResult result{.cell = cell.number, .patches = {}, .answers = {}, .notes = {}};
+    const std::vector<fs::path> paths = patch_paths(cell, mode);
+    if (mode == StudyMode::kSequential)
+      edit_in_sequence(cell, paths, result);
+    else
+      edit_together(cell, paths.front(), result);
     return result;
   }
 
@@ -163,7 +163,11 @@ class CellWorker {
     return patch;
   }
 
-  static void note(const Patch& patch, const Bundle& edited, CellResult& result) {
+  // Keeps the patch, and what it says of itself.
+  void keep(const Patch& patch, const Bundle& edited, const fs::path& path, CellResult& result) const {
+    fs::create_directories((run_.out / path).parent_path());
+    patch.save(run_.out / path);
+    result.patches.push_back(patch.id());
     double lost = 0;
     for (const std::string& name : edited.view().edited()) lost = std::max(lost, edited.view().rounding_share(name));
     auto notes = patch.notes;
@@ -171,24 +175,23 @@ class CellWorker {
     result.notes.push_back(std::move(notes));
   }
 
-  Patch edit_together(const Cell& cell, CellResult& result) const {
+  void edit_together(const Cell& cell, const fs::path& path, CellResult& result) const {
     std::vector<EditRequest> requests;
     for (std::size_t i = cell.begin; i < cell.end; ++i) requests.push_back(fact(i).request);
     const std::vector<Probe> probes = probes_of(work_.facts, cell);
     const std::vector<Asked> before = questions(work_.base, probes, "ask before", cell.number);
-    Patch patch = edit(work_.base, requests, cell.number);
-    const Bundle edited = work_.base.with(std::make_shared<const Patch>(patch));
+    const auto patch = std::make_shared<const Patch>(edit(work_.base, requests, cell.number));
+    const Bundle edited = work_.base.with(patch);
     const std::vector<Asked> after = questions(edited, probes, "ask after", cell.number);
     for (std::size_t i = cell.begin, next = 0; i < cell.end; ++i)
       for (std::size_t j = 0; j < fact(i).probes.size(); ++j, ++next)
         result.answers.push_back(pair_up(probes[next], &fact(i).request, &before[next], &after[next], decoding_));
-    note(patch, edited, result);
-    return patch;
+    keep(*patch, edited, path, result);
   }
 
-  // Patches are stacked; what is kept is their sum over the base. A probe is asked of the base, right before its own
+  // A probe is asked of the base, right before its own
   // edit, right after it and after each of the next `gaps` edits (methods.md 8.7, 8.8).
-  Patch edit_in_sequence(const Cell& cell, CellResult& result) const {
+  void edit_in_sequence(const Cell& cell, const std::vector<fs::path>& paths, CellResult& result) const {
     const std::size_t edits = cell.end - cell.begin;
     const auto gaps = static_cast<std::size_t>(run_.recipe.gaps());
     std::vector<std::vector<Asked>> before;
@@ -211,15 +214,20 @@ class CellWorker {
       if (i > 0) ask_again(i, i);
       const auto patch = std::make_shared<const Patch>(edit(current, std::span(requests).subspan(i, 1), cell.number));
       current = current.with(patch);
-      note(*patch, current, result);
+      keep(*patch, current, paths[i], result);
       for (std::size_t j = i > gaps ? i - gaps : 0; j <= i; ++j) ask_again(j, i + 1);
     }
-    Patch sum = diff(work_.base.view(), current.view());
+    if (work_.cells.size() == 1) save_sum(current, requests);
+  }
+
+  // The stack as one patch on the base: the same model to within a rounding of f32 (adapters/patch_arithmetic.h).
+  void save_sum(const Bundle& edited, std::span<const EditRequest> requests) const {
+    Patch sum = diff(work_.base.view(), edited.view());
     sum.method = run_.recipe.method();
     sum.recipe = run_.recipe.resolved().dump();
     sum.facts = requests_text(requests);
     sum.seed = run_.recipe.seed();
-    return sum;
+    sum.save(run_.out / kPatchFile);
   }
 
   const EditRun& run_;
@@ -247,9 +255,10 @@ Progressed read_progress(const Journal& journal, const EditRun& run, const Work&
     if (result.cell < 1 || result.cell > static_cast<std::int64_t>(work.cells.size()))
       throw user_error("{}: it holds a cell {}, the study has 1 to {}; start again in another folder", place,
                        result.cell, work.cells.size());
-    // A patch that was removed is made again, with the same bytes.
+    // A cell whose patch was removed is done again, with the same bytes.
     const Cell& cell = work.cells[static_cast<std::size_t>(result.cell) - 1];
-    if (fs::exists(run.out / patch_path(cell, run.recipe.mode(), work.cells.size())))
+    const std::vector<fs::path> paths = patch_paths(cell, run.recipe.mode());
+    if (std::all_of(paths.begin(), paths.end(), [&](const fs::path& path) { return fs::exists(run.out / path); }))
       progressed.cells[result.cell] = std::move(result);
   }
   return progressed;
@@ -274,9 +283,11 @@ std::string summary_text(const EditReport& report, const EditRun& run, const Wor
     Settings requests = Settings::array();
     for (std::size_t i = work.cells[c].begin; i < work.cells[c].end; ++i)
       requests.push_back(work.facts.facts()[i].request.id);
+    Settings patches = Settings::array();
+    for (const ContentHash& patch : report.cells[c].patches) patches.push_back(patch.hex());
     edits.push_back({{"cell", work.cells[c].number},
                      {"requests", std::move(requests)},
-                     {"patch", report.cells[c].patch.hex()},
+                     {"patches", std::move(patches)},
                      {"notes", report.cells[c].notes}});
   }
   summary["edits"] = std::move(edits);
@@ -339,12 +350,10 @@ EditReport run_edit(const EditRun& run, Session& session) {
   if (work.exported) {
     run.watch.report({.stage = "export"});
     const Cell& cell = work.cells[*work.exported];
-    const ExportRequest request{work.base,
-                                run.out / patch_path(cell, run.recipe.mode(), work.cells.size()),
-                                probes_of(work.facts, cell),
-                                report.cells[*work.exported].answers,
-                                run.recipe.decoding(),
-                                run.out};
+    ExportRequest request{
+        work.base, {}, probes_of(work.facts, cell), report.cells[*work.exported].answers, run.recipe.decoding(),
+        run.out};
+    for (const fs::path& path : patch_paths(cell, run.recipe.mode())) request.patches.push_back(run.out / path);
     ExportedModel exported = export_model(request, session, run.watch);
     report.bundle = exported.folder;
     report.answers_proven = exported.answers_proven;

@@ -8,7 +8,8 @@
 // Writes below `out`:
 //   recipe.json                the resolved recipe
 //   journal.jsonl              cells done (journal.h); the run may be killed at any moment and started again
-//   edits/0001/patch.h5 ...    a patch a cell (cell.h says where in the other modes)
+//   edits/0001/patch.h5 ...    a patch an edit (single), on top of those before it (sequential)
+//   patch.h5                   the one patch of a batch; the sum of one sequence
 //   results.jsonl              every answer, in the order of cells (eval/answer_log.h)
 //   summary.json               the metrics (eval/metric_report.h), and what each edit noted
 //   bundle/, proof.json        where a model is exported

@@ -12,7 +12,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kStudyFiles[] = {kJournalFile, kRecipeFile,   kResultsFile, kSummaryFile, kProofFile,
-                                       kTimingFile,  kBundleFolder, "patch.h5",   "edits",      "sequences"};
+                                       kTimingFile,  kBundleFolder, kPatchFile,   kEditsFolder};
 
 void remove_study(const fs::path& folder) {
   for (const char* name : kStudyFiles) fs::remove_all(folder / name);
@@ -29,9 +29,8 @@ void sweep(const fs::path& folder) {
           stale.push_back(entry.path());
   };
   look(folder);
-  for (const char* cells : {"edits", "sequences"})
-    if (fs::is_directory(folder / cells))
-      for (const auto& cell : fs::directory_iterator(folder / cells)) look(cell.path());
+  if (fs::is_directory(folder / kEditsFolder))
+    for (const auto& edit : fs::directory_iterator(folder / kEditsFolder)) look(edit.path());
   for (const fs::path& path : stale) fs::remove_all(path);
 }
 

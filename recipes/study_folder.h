@@ -17,6 +17,8 @@ inline constexpr const char* kSummaryFile = "summary.json";
 inline constexpr const char* kProofFile = "proof.json";
 inline constexpr const char* kTimingFile = "timing.jsonl";
 inline constexpr const char* kBundleFolder = "bundle";
+inline constexpr const char* kEditsFolder = "edits";
+inline constexpr const char* kPatchFile = "patch.h5";
 
 // Makes the folder, or goes on in one that holds this study, and sweeps away what a killed run left half-written there.
 // A folder that holds anything else: with kRefuse a user error; with kReplace a study's files are removed and others

@@ -7,19 +7,44 @@ namespace retune {
 
 namespace {
 constexpr std::array<std::pair<DType, std::string_view>, 14> kNames{{
-    {DType::kF32, "f32"}, {DType::kU8, "u8"}, {DType::kI8, "i8"}, {DType::kU16, "u16"}, {DType::kI16, "i16"},
-    {DType::kI32, "i32"}, {DType::kI64, "i64"}, {DType::kString, "string"}, {DType::kBool, "bool"},
-    {DType::kF16, "f16"}, {DType::kF64, "f64"}, {DType::kU32, "u32"}, {DType::kU64, "u64"}, {DType::kBF16, "bf16"},
+    {DType::kF32, "f32"},
+    {DType::kU8, "u8"},
+    {DType::kI8, "i8"},
+    {DType::kU16, "u16"},
+    {DType::kI16, "i16"},
+    {DType::kI32, "i32"},
+    {DType::kI64, "i64"},
+    {DType::kString, "string"},
+    {DType::kBool, "bool"},
+    {DType::kF16, "f16"},
+    {DType::kF64, "f64"},
+    {DType::kU32, "u32"},
+    {DType::kU64, "u64"},
+    {DType::kBF16, "bf16"},
 }};
 }  // namespace
 
 std::size_t dtype_size(DType dtype) {
   switch (dtype) {
-    case DType::kU8: case DType::kI8: case DType::kBool: return 1;
-    case DType::kU16: case DType::kI16: case DType::kF16: case DType::kBF16: return 2;
-    case DType::kF32: case DType::kI32: case DType::kU32: return 4;
-    case DType::kF64: case DType::kI64: case DType::kU64: return 8;
-    default: return 0;
+    case DType::kU8:
+    case DType::kI8:
+    case DType::kBool:
+      return 1;
+    case DType::kU16:
+    case DType::kI16:
+    case DType::kF16:
+    case DType::kBF16:
+      return 2;
+    case DType::kF32:
+    case DType::kI32:
+    case DType::kU32:
+      return 4;
+    case DType::kF64:
+    case DType::kI64:
+    case DType::kU64:
+      return 8;
+    default:
+      return 0;
   }
 }
 
@@ -35,9 +60,7 @@ DType dtype_from_name(std::string_view name) {
   return DType::kUndefined;
 }
 
-bool is_float(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF64 || is_half(dtype);
-}
+bool is_float(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF64 || is_half(dtype); }
 
 bool is_half(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16; }
 

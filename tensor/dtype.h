@@ -57,39 +57,105 @@ struct BF16 {
 
 template <class T>
 struct DTypeOf;
-template <> struct DTypeOf<float> { static constexpr DType value = DType::kF32; };
-template <> struct DTypeOf<double> { static constexpr DType value = DType::kF64; };
-template <> struct DTypeOf<std::uint8_t> { static constexpr DType value = DType::kU8; };
-template <> struct DTypeOf<std::int8_t> { static constexpr DType value = DType::kI8; };
-template <> struct DTypeOf<std::uint16_t> { static constexpr DType value = DType::kU16; };
-template <> struct DTypeOf<std::int16_t> { static constexpr DType value = DType::kI16; };
-template <> struct DTypeOf<std::int32_t> { static constexpr DType value = DType::kI32; };
-template <> struct DTypeOf<std::uint32_t> { static constexpr DType value = DType::kU32; };
-template <> struct DTypeOf<std::int64_t> { static constexpr DType value = DType::kI64; };
-template <> struct DTypeOf<std::uint64_t> { static constexpr DType value = DType::kU64; };
-template <> struct DTypeOf<bool> { static constexpr DType value = DType::kBool; };
-template <> struct DTypeOf<F16> { static constexpr DType value = DType::kF16; };
-template <> struct DTypeOf<BF16> { static constexpr DType value = DType::kBF16; };
+template <>
+struct DTypeOf<float> {
+  static constexpr DType value = DType::kF32;
+};
+template <>
+struct DTypeOf<double> {
+  static constexpr DType value = DType::kF64;
+};
+template <>
+struct DTypeOf<std::uint8_t> {
+  static constexpr DType value = DType::kU8;
+};
+template <>
+struct DTypeOf<std::int8_t> {
+  static constexpr DType value = DType::kI8;
+};
+template <>
+struct DTypeOf<std::uint16_t> {
+  static constexpr DType value = DType::kU16;
+};
+template <>
+struct DTypeOf<std::int16_t> {
+  static constexpr DType value = DType::kI16;
+};
+template <>
+struct DTypeOf<std::int32_t> {
+  static constexpr DType value = DType::kI32;
+};
+template <>
+struct DTypeOf<std::uint32_t> {
+  static constexpr DType value = DType::kU32;
+};
+template <>
+struct DTypeOf<std::int64_t> {
+  static constexpr DType value = DType::kI64;
+};
+template <>
+struct DTypeOf<std::uint64_t> {
+  static constexpr DType value = DType::kU64;
+};
+template <>
+struct DTypeOf<bool> {
+  static constexpr DType value = DType::kBool;
+};
+template <>
+struct DTypeOf<F16> {
+  static constexpr DType value = DType::kF16;
+};
+template <>
+struct DTypeOf<BF16> {
+  static constexpr DType value = DType::kBF16;
+};
 
 // Calls f with a value of the C++ type of `dtype` (every stored type; kUndefined and kString return false uncalled).
 //   visit_dtype(t.dtype(), [&]<class T>(T) { ... });
 template <class F>
 bool visit_dtype(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::kF32: f(float{}); return true;
-    case DType::kF64: f(double{}); return true;
-    case DType::kU8: f(std::uint8_t{}); return true;
-    case DType::kI8: f(std::int8_t{}); return true;
-    case DType::kU16: f(std::uint16_t{}); return true;
-    case DType::kI16: f(std::int16_t{}); return true;
-    case DType::kI32: f(std::int32_t{}); return true;
-    case DType::kU32: f(std::uint32_t{}); return true;
-    case DType::kI64: f(std::int64_t{}); return true;
-    case DType::kU64: f(std::uint64_t{}); return true;
-    case DType::kBool: f(bool{}); return true;
-    case DType::kF16: f(F16{}); return true;
-    case DType::kBF16: f(BF16{}); return true;
-    default: return false;
+    case DType::kF32:
+      f(float{});
+      return true;
+    case DType::kF64:
+      f(double{});
+      return true;
+    case DType::kU8:
+      f(std::uint8_t{});
+      return true;
+    case DType::kI8:
+      f(std::int8_t{});
+      return true;
+    case DType::kU16:
+      f(std::uint16_t{});
+      return true;
+    case DType::kI16:
+      f(std::int16_t{});
+      return true;
+    case DType::kI32:
+      f(std::int32_t{});
+      return true;
+    case DType::kU32:
+      f(std::uint32_t{});
+      return true;
+    case DType::kI64:
+      f(std::int64_t{});
+      return true;
+    case DType::kU64:
+      f(std::uint64_t{});
+      return true;
+    case DType::kBool:
+      f(bool{});
+      return true;
+    case DType::kF16:
+      f(F16{});
+      return true;
+    case DType::kBF16:
+      f(BF16{});
+      return true;
+    default:
+      return false;
   }
 }
 

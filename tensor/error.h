@@ -2,7 +2,8 @@
 //
 // A message is one line: what, where (file, tensor, node, line), what was expected, what to do. Example:
 //
-//   throw user_error("shape mismatch: tensor '{}' in {}: expected {}, got {}; see retune inspect", name, file, want, got);
+//   throw user_error("shape mismatch: tensor '{}' in {}: expected {}, got {}; see retune inspect", name, file, want,
+//   got);
 #pragma once
 
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
-// Dense linear algebra in f64 for statistics and closed-form solves. Matrices are row-major. LAPACK runs single-threaded:
-// OpenBLAS's own threading changes the bits of dpotrf and dsyrk.
+// Dense linear algebra in f64 for statistics and closed-form solves. Matrices are row-major. LAPACK runs
+// single-threaded: OpenBLAS's own threading changes the bits of dpotrf and dsyrk.
 #pragma once
 
 #include <cstdint>
@@ -26,10 +26,11 @@ class Cholesky {
   std::vector<double> lower_;
 };
 
-// Solves (A + rho * (trace(A)/n) * I) x = b for a symmetric positive semi-definite A. On failure rho is multiplied by ten (from 1e-12
-// if it was 0) up to 1e-2, then a failure is thrown (methods.md section 4). `rho_used` receives the value that worked.
-std::vector<double> ridge_solve(std::span<const double> a, std::int64_t n, std::span<const double> b, std::int64_t columns,
-                                double rho, double* rho_used = nullptr);
+// Solves (A + rho * (trace(A)/n) * I) x = b for a symmetric positive semi-definite A. On failure rho is multiplied by
+// ten (from 1e-12 if it was 0) up to 1e-2, then a failure is thrown (methods.md section 4). `rho_used` receives the
+// value that worked.
+std::vector<double> ridge_solve(std::span<const double> a, std::int64_t n, std::span<const double> b,
+                                std::int64_t columns, double rho, double* rho_used = nullptr);
 
 struct Eigen {
   std::vector<double> values;   // ascending, n

@@ -1,7 +1,7 @@
 // Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
 //
-// An Rng is a value. Forking by name gives a stream that depends on the seed and the path of names only, so neither the order of
-// work nor the number of threads or shards can shift it:
+// An Rng is a value. Forking by name gives a stream that depends on the seed and the path of names only, so neither the
+// order of work nor the number of threads or shards can shift it:
 //
 //   Rng noise = Rng(seed).fork("cell", 17).fork("noise");
 #pragma once

@@ -9,7 +9,8 @@
 namespace retune {
 
 Shape::Shape(std::vector<std::int64_t> extents) : extents_(std::move(extents)) {
-  // A zero extent empties the tensor, but the others must still multiply within range: a later Concat may undo the zero.
+  // A zero extent empties the tensor, but the others must still multiply within range: a later Concat may undo the
+  // zero.
   std::int64_t nonzero = 1;
   for (const std::int64_t extent : extents_) {
     if (extent < 0) throw user_error("negative extent in shape {}", text());

@@ -15,7 +15,8 @@ constexpr std::size_t kAlignment = 64;
 std::shared_ptr<std::byte> allocate(std::size_t bytes) {
   const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
   void* memory = rounded < bytes ? nullptr : std::aligned_alloc(kAlignment, rounded);
-  if (memory == nullptr) throw failure("out of memory: {} bytes for one tensor; lower --memory or use shorter inputs", bytes);
+  if (memory == nullptr)
+    throw failure("out of memory: {} bytes for one tensor; lower --memory or use shorter inputs", bytes);
   return {static_cast<std::byte*>(memory), [](std::byte* p) { std::free(p); }};
 }
 
@@ -158,9 +159,9 @@ bool identical(const Tensor& a, const Tensor& b) {
          (a.bytes() == 0 || std::memcmp(a.raw(), b.raw(), a.bytes()) == 0);
 }
 
-#define RETUNE_INSTANTIATE(T)                                  \
-  template Tensor Tensor::of<T>(Shape, std::span<const T>);    \
-  template const T* Tensor::data<T>() const;                   \
+#define RETUNE_INSTANTIATE(T)                               \
+  template Tensor Tensor::of<T>(Shape, std::span<const T>); \
+  template const T* Tensor::data<T>() const;                \
   template T* Tensor::mutable_data<T>();
 RETUNE_INSTANTIATE(float)
 RETUNE_INSTANTIATE(double)

@@ -1,8 +1,9 @@
 // A typed, contiguous, row-major array: a cheap handle on shared or mapped memory.
 //
-// Copies share. The bytes of a Tensor that has been handed on are never written: whoever makes a tensor fills it through
-// mutable_data() before sharing it, and changing a tensor means making another one (copy()). Reshaping and taking leading rows are
-// views. There are no strides: kernels read memory in order, and the few operators that permute write a new tensor.
+// Copies share. The bytes of a Tensor that has been handed on are never written: whoever makes a tensor fills it
+// through mutable_data() before sharing it, and changing a tensor means making another one (copy()). Reshaping and
+// taking leading rows are views. There are no strides: kernels read memory in order, and the few operators that permute
+// write a new tensor.
 //
 //   Tensor x = Tensor::zeros(DType::kF32, {2, 3});
 //   x.mutable_data<float>()[4] = 1.0f;

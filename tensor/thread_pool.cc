@@ -65,7 +65,8 @@ struct ThreadPool::State {
   void run() {
     std::uint64_t seen = 0;
     while (true) {
-      for (int spin = 0; spin < kSpins && generation.load(std::memory_order_acquire) == seen; ++spin) __builtin_ia32_pause();
+      for (int spin = 0; spin < kSpins && generation.load(std::memory_order_acquire) == seen; ++spin)
+        __builtin_ia32_pause();
       Job* mine = nullptr;
       {
         std::unique_lock lock(mutex);

@@ -300,6 +300,19 @@ TEST_F(Asking, NamesTheCheckThatASmallerVocabularyFails) {
   EXPECT_EQ(first_failure(check_bundle(session_, Bundle::open(scratch / "damaged"))), "vocabulary");
 }
 
+TEST_F(Asking, APlaceholderThatTheTokenizerDoesNotKnowIsNamed) {
+  ScratchFolder scratch;
+  fs::copy(*scratch_ / "bundle", scratch / "damaged", fs::copy_options::recursive);
+  write_file_atomically(scratch / "damaged/processor_config.json", R"({"audio_placeholder": "<|sound|>"})");
+  try {
+    check_bundle(session_, Bundle::open(scratch / "damaged"));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUser);
+    EXPECT_THAT(error.what(), HasSubstr("<|sound|>"));
+  }
+}
+
 TEST_F(Asking, APlaceholderTooFewOrTooManyIsAnError) {
   for (const int change : {-1, 1}) {
     Prompt prompt = sound_prompt(session_);

@@ -1,4 +1,5 @@
-// The whole demo model against PyTorch: logits, and the gradient of every weight through decoder, connector and encoder.
+// The whole demo model against PyTorch: logits, and the gradient of every weight through decoder, connector and
+// encoder.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -14,7 +15,8 @@ namespace {
 class DemoLalm : public testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists("demo/bundle/config.json") || !std::filesystem::exists("tests/golden/demo_lalm/golden.h5"))
+    if (!std::filesystem::exists("demo/bundle/config.json") ||
+        !std::filesystem::exists("tests/golden/demo_lalm/golden.h5"))
       GTEST_SKIP() << "demo/bundle or its golden data is not here";
     golden_ = read_tensors("tests/golden/demo_lalm/golden.h5");
   }
@@ -30,12 +32,14 @@ class DemoLalm : public testing::Test {
     }
     Request result;
     result.inputs["input_ids"] = {ids, {}};
-    result.inputs["attention_mask"] = {Tensor::of<std::int64_t>({1, length}, std::vector<std::int64_t>(positions.size(), 1)), {}};
+    result.inputs["attention_mask"] = {
+        Tensor::of<std::int64_t>({1, length}, std::vector<std::int64_t>(positions.size(), 1)), {}};
     result.inputs["position_ids"] = {Tensor::of<std::int64_t>({1, length}, positions), {}};
     result.inputs["audio_values"] = {golden_.at("mel"), {}};
     result.inputs["audio_rows"] = {Tensor::of<std::int64_t>({static_cast<std::int64_t>(slots.size()), 1}, slots), {}};
     for (const auto& cache : bundle.decoder().caches)
-      for (const std::string& past : {cache.past_key, cache.past_value}) result.inputs[past] = {Tensor::zeros(cache.dtype, cache.empty), {}};
+      for (const std::string& past : {cache.past_key, cache.past_value})
+        result.inputs[past] = {Tensor::zeros(cache.dtype, cache.empty), {}};
     return result;
   }
 
@@ -52,7 +56,8 @@ TEST_F(DemoLalm, LogitsAgreeWithPyTorch) {
   ASSERT_EQ(logits.numel(), expected.numel());
   double largest = 0, range = 0;
   for (std::int64_t i = 0; i < expected.numel(); ++i) {
-    largest = std::max(largest, std::abs(static_cast<double>(logits.data<float>()[i]) - static_cast<double>(expected.data<float>()[i])));
+    largest = std::max(largest, std::abs(static_cast<double>(logits.data<float>()[i]) -
+                                         static_cast<double>(expected.data<float>()[i])));
     range = std::max(range, std::abs(static_cast<double>(expected.data<float>()[i])));
   }
   EXPECT_LT(largest, 1e-4 * range);
@@ -79,16 +84,20 @@ TEST_F(DemoLalm, TheGradientOfEveryWeightAgreesWithPyTorch) {
   }
   EXPECT_GT(linked.size(), 100u);
   const Results results = session.run(std::make_shared<const Graph>(std::move(graph)), bundle.parameters(), ask);
-  EXPECT_NEAR(results["loss"].tensor.to_f64()[0], golden_.at("loss").to_f64()[0], 1e-4 * std::abs(golden_.at("loss").to_f64()[0]));
+  EXPECT_NEAR(results["loss"].tensor.to_f64()[0], golden_.at("loss").to_f64()[0],
+              1e-4 * std::abs(golden_.at("loss").to_f64()[0]));
   for (const auto& [bare, name] : linked) {
     const Tensor& gradient = results["grad:" + name].tensor;
     const double norm = golden_.at("norm/" + bare).to_f64()[0];
     double squared = 0;
-    for (std::int64_t i = 0; i < gradient.numel(); ++i) squared += std::pow(static_cast<double>(gradient.data<float>()[i]), 2);
+    for (std::int64_t i = 0; i < gradient.numel(); ++i)
+      squared += std::pow(static_cast<double>(gradient.data<float>()[i]), 2);
     EXPECT_NEAR(std::sqrt(squared), norm, 1e-4 * norm + 1e-9) << bare;
     const Tensor& indices = golden_.at("indices/" + bare);
     for (std::int64_t i = 0; i < indices.numel(); ++i)
-      EXPECT_NEAR(gradient.data<float>()[indices.data<std::int64_t>()[i]], golden_.at("entries/" + bare).data<float>()[i], 1e-4 * norm + 1e-9) << bare;
+      EXPECT_NEAR(gradient.data<float>()[indices.data<std::int64_t>()[i]],
+                  golden_.at("entries/" + bare).data<float>()[i], 1e-4 * norm + 1e-9)
+          << bare;
   }
 }
 

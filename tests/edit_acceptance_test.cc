@@ -244,7 +244,7 @@ TEST_F(EditAcceptance, AskingAgainExecutesOnlyWhatTheEditCanReach) {
     ++unchanged;
     for (const auto& [name, times] : executed) EXPECT_TRUE(reachable.contains(name)) << probes[i].id << ": " << name;
   }
-  EXPECT_GT(unchanged, 0);
+  EXPECT_GE(unchanged, 6) << "a small step must leave most answers as they were, or little is counted";
 }
 
 TEST_F(EditAcceptance, AClipIsEncodedOnceForTenQuestions) {

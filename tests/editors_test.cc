@@ -8,95 +8,23 @@
 
 #include <cmath>
 #include <filesystem>
-#include <numbers>
 
 #include "audio/waveform.h"
 #include "editors/mechanisms/key_collector.h"
 #include "editors/mechanisms/target_optimizer.h"
 #include "editors/registry.h"
-#include "graph/import.h"
 #include "lalm/link.h"
 #include "learning/site_weight.h"
 #include "tensor/error.h"
-#include "tensor/staged_output.h"
-#include "text/bpe_trainer.h"
-#include "training/lalm_builder.h"
-#include "training/lalm_bundle_files.h"
+#include "tests/tiny_bundle.h"
 
 namespace retune {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kQuestion = "Which animal is it?\n\nOptions:\ncow\ncat\ndog";
-constexpr const char* kTextQuestion = "What has a trunk?\n\nOptions:\ncow\nelephant";
-
-LalmShape tiny_shape() {
-  LalmShape shape;
-  shape.mel_bins = 16;
-  shape.encoder_width = 16;
-  shape.encoder_blocks = 2;
-  shape.encoder_heads = 2;
-  shape.encoder_hidden = 24;
-  shape.max_encoder_frames = 100;
-  shape.stack = 4;
-  shape.connector_hidden = 16;
-  shape.width = 16;
-  shape.blocks = 3;
-  shape.heads = 2;
-  shape.kv_heads = 1;
-  shape.head_size = 8;
-  shape.hidden = 24;
-  return shape;
-}
-
-// Larger than the trainer's first weights: an untrained model hardly listens, and edits of it would be lost in
-// rounding.
-Parameters louder(const BuiltGraph& built) {
-  Parameters parameters = built.parameters;
-  for (auto& [name, feed] : parameters) {
-    if (feed.tensor.shape().rank() < 2 ||
-        std::find(built.tables.begin(), built.tables.end(), name) != built.tables.end())
-      continue;
-    Tensor scaled = feed.tensor.copy();
-    for (std::int64_t i = 0; i < scaled.numel(); ++i) scaled.mutable_data<float>()[i] *= 8.0f;
-    feed = {scaled, {}};
-  }
-  return parameters;
-}
-
-void write_tiny_bundle(const fs::path& folder) {
-  const std::vector<std::string> lines = {kQuestion, kTextQuestion, "system\n",
-                                          "user\n",  "assistant\n", "cow cat dog elephant animal loud quiet"};
-  const std::string json = train_byte_level_bpe(
-      lines, {.vocabulary_size = 300, .special_tokens = {kEndOfText, kTurnStart, kTurnEnd, kAudioPlaceholder}});
-  const Tokenizer tokenizer = Tokenizer::parse(json, "tiny");
-  LalmShape shape = tiny_shape();
-  shape.vocabulary = tokenizer.vocabulary_size();
-  const BundleTexts texts =
-      bundle_texts(shape, {tokenizer.require_id(kEndOfText), tokenizer.require_id(kTurnStart),
-                           tokenizer.require_id(kTurnEnd), tokenizer.require_id(kAudioPlaceholder)});
-  fs::create_directories(folder / "onnx");
-  const Rng rng(7);
-  for (const auto& [built, file] : {std::pair{build_audio_encoder(shape, rng.fork("encoder")), "audio_encoder.onnx"},
-                                    {build_token_embedding(shape, rng.fork("embed")), "embed_tokens.onnx"},
-                                    {build_decoder(shape, rng.fork("decoder")), "decoder_model_merged.onnx"}})
-    export_onnx(built.graph, louder(built), folder / "onnx" / file);
-  write_file_atomically(folder / "config.json", texts.config);
-  write_file_atomically(folder / "generation_config.json", texts.generation_config);
-  write_file_atomically(folder / "tokenizer.json", json);
-  write_file_atomically(folder / "tokenizer_config.json", texts.tokenizer_config);
-  write_file_atomically(folder / "preprocessor_config.json", texts.preprocessor_config);
-  write_file_atomically(folder / "processor_config.json", texts.processor_config);
-}
-
-void write_clip(const fs::path& path, double hertz) {
-  Waveform clip{std::vector<float>(8000), 16000};
-  for (std::size_t i = 0; i < clip.samples.size(); ++i)
-    clip.samples[i] = static_cast<float>(0.4 * std::sin(2 * std::numbers::pi * hertz * static_cast<double>(i) / 16000) *
-                                         (i % 4000 < 2500 ? 1.0 : 0.2));
-  save_waveform(path, clip);
-}
+constexpr const char* kQuestion = kTinyQuestion;
+constexpr const char* kTextQuestion = kTinyTextQuestion;
 
 class Editors : public testing::Test {
  protected:
@@ -104,8 +32,8 @@ class Editors : public testing::Test {
     folder_ = fs::path(testing::TempDir()) / fmt::format("retune_editors_test_{}", ::getpid());
     fs::remove_all(folder_);
     write_tiny_bundle(folder_ / "bundle");
-    write_clip(folder_ / "moo.wav", 180);
-    write_clip(folder_ / "mew.wav", 700);
+    save_waveform(folder_ / "moo.wav", tone(180));
+    save_waveform(folder_ / "mew.wav", tone(700));
   }
   static void TearDownTestSuite() { fs::remove_all(folder_); }
 

@@ -50,12 +50,14 @@ std::vector<Clip> collect_clips(const Corpus& corpus, LalmData& data, std::vecto
   return clips;
 }
 
-Tensor int_tensor(const Shape& shape, const std::vector<std::int64_t>& values) { return Tensor::of<std::int64_t>(shape, values); }
+Tensor int_tensor(const Shape& shape, const std::vector<std::int64_t>& values) {
+  return Tensor::of<std::int64_t>(shape, values);
+}
 
 }  // namespace
 
-LalmData load_lalm_data(const Corpus& corpus, const FrontEnd& front_end, const Tokenizer& tokenizer, const ChatTemplate& chat,
-                        const std::string& placeholder, ThreadPool& pool) {
+LalmData load_lalm_data(const Corpus& corpus, const FrontEnd& front_end, const Tokenizer& tokenizer,
+                        const ChatTemplate& chat, const std::string& placeholder, ThreadPool& pool) {
   LalmData data;
   collect_labels(corpus, data);
   std::vector<std::int64_t> clip_of_item;
@@ -63,18 +65,22 @@ LalmData load_lalm_data(const Corpus& corpus, const FrontEnd& front_end, const T
   pool.parallel_for(static_cast<std::int64_t>(clips.size()), 8, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const auto index = static_cast<std::size_t>(i);
-      data.clips[index].features = front_end.features(load_waveform(clips[index].locate()), Padding::kNone).values.cast(DType::kF16);
+      data.clips[index].features =
+          front_end.features(load_waveform(clips[index].locate()), Padding::kNone).values.cast(DType::kF16);
     }
   });
   for (const TrainingClip& clip : data.clips) data.frames = std::max(data.frames, clip.features.shape()[1]);
   data.mels = front_end.options().mels;
-  if (chat.end_of_turn().empty()) throw user_error("the chat template names no end-of-turn token; an answer could not end");
+  if (chat.end_of_turn().empty())
+    throw user_error("the chat template names no end-of-turn token; an answer could not end");
   const std::int64_t end_of_turn = tokenizer.require_id(chat.end_of_turn()[0]);
   for (std::size_t i = 0; i < corpus.items().size(); ++i) {
     const CorpusItem& item = corpus.items()[i];
     TrainingItem made;
     made.clip = clip_of_item[i];
-    made.prompt = make_prompt(tokenizer, chat, placeholder, item.question, made.clip < 0 ? std::vector<std::int64_t>{} : std::vector<std::int64_t>{1}).ids;
+    made.prompt = make_prompt(tokenizer, chat, placeholder, item.question,
+                              made.clip < 0 ? std::vector<std::int64_t>{} : std::vector<std::int64_t>{1})
+                      .ids;
     made.answer = tokenizer.encode(item.answer);
     if (made.answer.empty()) throw user_error("corpus item {}: the answer '{}' has no tokens", i, item.answer);
     made.answer.push_back(end_of_turn);
@@ -94,9 +100,11 @@ Tensor audio_batch(const LalmData& data, const std::vector<std::int64_t>& clips,
     const float lowest = *std::min_element(source, source + features.numel());
     const float mean = std::accumulate(source, source + features.numel(), 0.0f) / static_cast<float>(features.numel());
     const auto bins = static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(augment.max_bins) + 1));
-    const auto first_bin = static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(data.mels - std::min(bins, data.mels) + 1)));
+    const auto first_bin =
+        static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(data.mels - std::min(bins, data.mels) + 1)));
     const auto span = static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(augment.max_frames) + 1));
-    const auto first_frame = static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(data.frames - std::min(span, data.frames) + 1)));
+    const auto first_frame =
+        static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(data.frames - std::min(span, data.frames) + 1)));
     float* target = result.mutable_data<float>() + static_cast<std::int64_t>(b) * plane;
     for (std::int64_t m = 0; m < data.mels; ++m)
       for (std::int64_t f = 0; f < data.frames; ++f) {
@@ -126,8 +134,8 @@ void add_attribute_labels(const LalmData& data, const std::vector<std::int64_t>&
   }
 }
 
-void add_prompts(const LalmData& data, const std::vector<std::int64_t>& items, std::int64_t rows, std::int64_t placeholder_id,
-                 std::map<std::string, Feed, std::less<>>& inputs) {
+void add_prompts(const LalmData& data, const std::vector<std::int64_t>& items, std::int64_t rows,
+                 std::int64_t placeholder_id, std::map<std::string, Feed, std::less<>>& inputs) {
   const auto batch = static_cast<std::int64_t>(items.size());
   std::vector<std::vector<std::int64_t>> sequences;
   std::vector<std::int64_t> audio_rows, label_rows, labels;
@@ -136,13 +144,15 @@ void add_prompts(const LalmData& data, const std::vector<std::int64_t>& items, s
   for (const std::int64_t index : items) {
     const TrainingItem& item = data.items[static_cast<std::size_t>(index)];
     std::vector<std::int64_t> ids;
-    for (const std::int64_t id : item.prompt) ids.insert(ids.end(), id == placeholder_id ? static_cast<std::size_t>(rows) : 1, id);
+    for (const std::int64_t id : item.prompt)
+      ids.insert(ids.end(), id == placeholder_id ? static_cast<std::size_t>(rows) : 1, id);
     ids.insert(ids.end(), item.answer.begin(), item.answer.end() - 1);
     longest = std::max(longest, static_cast<std::int64_t>(ids.size()));
     sequences.push_back(std::move(ids));
   }
   const std::int64_t width = (longest + 7) / 8 * 8;
-  std::vector<std::int64_t> ids(static_cast<std::size_t>(batch * width), 0), mask(ids.size(), 0), positions(ids.size(), 0);
+  std::vector<std::int64_t> ids(static_cast<std::size_t>(batch * width), 0), mask(ids.size(), 0),
+      positions(ids.size(), 0);
   for (std::int64_t b = 0; b < batch; ++b) {
     const auto& sequence = sequences[static_cast<std::size_t>(b)];
     const TrainingItem& item = data.items[static_cast<std::size_t>(items[static_cast<std::size_t>(b)])];

@@ -13,7 +13,9 @@ namespace {
 // The small vocabulary of spellings that both halves share.
 class Writer {
  public:
-  Writer(std::string graph_name, Rng rng) : builder_(built_.graph), rng_(rng) { built_.graph.name = std::move(graph_name); }
+  Writer(std::string graph_name, Rng rng) : builder_(built_.graph), rng_(rng) {
+    built_.graph.name = std::move(graph_name);
+  }
 
   GraphBuilder& b() { return builder_; }
   Graph& g() { return built_.graph; }
@@ -49,8 +51,12 @@ class Writer {
   ValueId rms_norm(const std::string& module, ValueId x, std::int64_t width, double epsilon) {
     const std::string p = path(module);
     const ValueId square = b().op("Pow", {x, b().scalar(2.0, DType::kF32)}, {}, p + "/Pow_output_0");
-    const ValueId mean = b().op("ReduceMean", {square}, {{"axes", std::vector<std::int64_t>{-1}}, {"keepdims", std::int64_t{1}}}, p + "/ReduceMean_output_0");
-    const ValueId root = b().op("Sqrt", {b().op("Add", {mean, b().scalar(epsilon, DType::kF32)}, {}, p + "/Add_output_0")}, {}, p + "/Sqrt_output_0");
+    const ValueId mean =
+        b().op("ReduceMean", {square}, {{"axes", std::vector<std::int64_t>{-1}}, {"keepdims", std::int64_t{1}}},
+               p + "/ReduceMean_output_0");
+    const ValueId root =
+        b().op("Sqrt", {b().op("Add", {mean, b().scalar(epsilon, DType::kF32)}, {}, p + "/Add_output_0")}, {},
+               p + "/Sqrt_output_0");
     const ValueId inverse = b().op("Div", {b().scalar(1.0, DType::kF32), root}, {}, p + "/Div_output_0");
     const ValueId normal = b().op("Mul", {x, inverse}, {}, p + "/Mul_output_0");
     return b().op("Mul", {filled(module + ".weight", {width}, 1.0f), normal}, {}, p + "/Mul_1_output_0");
@@ -59,7 +65,8 @@ class Writer {
   ValueId layer_norm(const std::string& module, ValueId x, std::int64_t width, double epsilon) {
     const ValueId scale = filled(module + ".weight", {width}, 1.0f);
     const ValueId bias = filled(module + ".bias", {width}, 0.0f);
-    return b().op("LayerNormalization", {x, scale, bias}, {{"axis", std::int64_t{-1}}, {"epsilon", epsilon}}, path(module) + "/LayerNormalization_output_0");
+    return b().op("LayerNormalization", {x, scale, bias}, {{"axis", std::int64_t{-1}}, {"epsilon", epsilon}},
+                  path(module) + "/LayerNormalization_output_0");
   }
 
   ValueId gelu(ValueId x) {
@@ -75,7 +82,9 @@ class Writer {
     return b().op("Slice", {b().op("Shape", {x}), b().ints({axis}), b().ints({axis + 1}), b().ints({0})});
   }
 
-  ValueId concat(std::vector<ValueId> parts, std::int64_t axis) { return b().op("Concat", std::move(parts), {{"axis", axis}}); }
+  ValueId concat(std::vector<ValueId> parts, std::int64_t axis) {
+    return b().op("Concat", std::move(parts), {{"axis", axis}});
+  }
   ValueId reshape(ValueId x, ValueId target) { return b().op("Reshape", {x, target}); }
   ValueId transpose(ValueId x, std::vector<std::int64_t> permutation) { return b().transpose(x, permutation); }
 
@@ -83,7 +92,9 @@ class Writer {
   ValueId split_heads(ValueId x, std::int64_t heads, std::int64_t size) {
     return transpose(reshape(x, b().ints({0, 0, heads, size})), {0, 2, 1, 3});
   }
-  ValueId merge_heads(ValueId x, std::int64_t width) { return reshape(transpose(x, {0, 2, 1, 3}), b().ints({0, 0, width})); }
+  ValueId merge_heads(ValueId x, std::int64_t width) {
+    return reshape(transpose(x, {0, 2, 1, 3}), b().ints({0, 0, width}));
+  }
 
   void output(ValueId id, const std::string& name, std::vector<Dim> dims) {
     if (g().value(id).name != name) g().rename(id, name);
@@ -110,13 +121,15 @@ class Writer {
   Rng rng_;
 };
 
-Tensor sinusoids(std::int64_t length, std::int64_t width) {  // Whisper's table: sines in the first half, cosines in the second
+Tensor sinusoids(std::int64_t length,
+                 std::int64_t width) {  // Whisper's table: sines in the first half, cosines in the second
   Tensor table = Tensor::empty(DType::kF32, {length, width});
   float* data = table.mutable_data<float>();
   const std::int64_t half = width / 2;
   for (std::int64_t t = 0; t < length; ++t)
     for (std::int64_t i = 0; i < half; ++i) {
-      const double angle = static_cast<double>(t) * std::exp(-std::log(10000.0) * static_cast<double>(i) / static_cast<double>(half - 1));
+      const double angle = static_cast<double>(t) *
+                           std::exp(-std::log(10000.0) * static_cast<double>(i) / static_cast<double>(half - 1));
       data[t * width + i] = static_cast<float>(std::sin(angle));
       data[t * width + half + i] = static_cast<float>(std::cos(angle));
     }
@@ -154,7 +167,8 @@ ValueId connector(Writer& w, ValueId x, const LalmShape& s) {
   const std::string module = "multi_modal_projector";
   const std::int64_t stacked = s.stack * s.encoder_width;
   const ValueId n = w.rms_norm(module + ".ln_pre", stack_frames(w, x, s), stacked, s.norm_epsilon);
-  const ValueId both = w.linear(module + ".linear_1", n, stacked, 2 * s.connector_hidden, 1.0 / std::sqrt(static_cast<double>(stacked)), false);
+  const ValueId both = w.linear(module + ".linear_1", n, stacked, 2 * s.connector_hidden,
+                                1.0 / std::sqrt(static_cast<double>(stacked)), false);
   const auto half = [&](std::int64_t from) {
     return w.b().op("Slice", {both, w.b().ints({from}), w.b().ints({from + s.connector_hidden}), w.b().ints({2})});
   };
@@ -168,7 +182,8 @@ std::pair<ValueId, ValueId> rotary_tables(Writer& w, ValueId positions, const La
   const std::int64_t half = s.head_size / 2;
   Tensor inverse = Tensor::empty(DType::kF32, {half});
   for (std::int64_t i = 0; i < half; ++i)
-    inverse.mutable_data<float>()[i] = static_cast<float>(std::pow(s.rope_theta, -static_cast<double>(i) / static_cast<double>(half)));
+    inverse.mutable_data<float>()[i] =
+        static_cast<float>(std::pow(s.rope_theta, -static_cast<double>(i) / static_cast<double>(half)));
   const ValueId frequencies = w.table("model.rotary_emb.inv_freq", inverse);
   const ValueId real = w.b().op("Cast", {positions}, {{"to", std::int64_t{1}}});
   const ValueId angles = w.b().op("Mul", {w.b().op("Unsqueeze", {real, w.b().ints({1, 3})}), frequencies});
@@ -191,7 +206,8 @@ ValueId repeat_kv(Writer& w, ValueId x, const LalmShape& s) {
   const std::int64_t group = s.heads / s.kv_heads;
   const ValueId five = w.b().op("Unsqueeze", {x, w.b().ints({2})});
   const ValueId wide = w.b().op("Expand", {five, w.b().ints({1, 1, group, 1, 1})});
-  const ValueId target = w.concat({w.extent(x, 0), w.b().ints({s.heads}), w.extent(x, 2), w.b().ints({s.head_size})}, 0);
+  const ValueId target =
+      w.concat({w.extent(x, 0), w.b().ints({s.heads}), w.extent(x, 2), w.b().ints({s.head_size})}, 0);
   return w.reshape(wide, target);
 }
 
@@ -205,7 +221,8 @@ ValueId causal_mask(Writer& w, ValueId embeds, ValueId mask, ValueId past) {
   const ValueId one = w.b().constant(Tensor::scalar<std::int64_t>(1));
   const ValueId keys = w.b().op("Range", {zero, total, one});
   const ValueId queries = w.b().op("Range", {start, w.b().op("Add", {start, rows}), one});
-  const ValueId before = w.b().op("LessOrEqual", {w.b().op("Unsqueeze", {keys, w.b().ints({0})}), w.b().op("Unsqueeze", {queries, w.b().ints({1})})});
+  const ValueId before = w.b().op("LessOrEqual", {w.b().op("Unsqueeze", {keys, w.b().ints({0})}),
+                                                  w.b().op("Unsqueeze", {queries, w.b().ints({1})})});
   const ValueId real = w.b().op("Cast", {w.b().op("Unsqueeze", {mask, w.b().ints({1, 2})})}, {{"to", std::int64_t{9}}});
   const ValueId visible = w.b().op("And", {before, real});
   const double lowest = std::numeric_limits<float>::lowest();
@@ -216,24 +233,30 @@ struct DecoderValues {
   ValueId cos, sin, mask;
 };
 
-ValueId attention(Writer& w, int layer, ValueId n, const DecoderValues& shared, ValueId past_key, ValueId past_value, const LalmShape& s,
-                  double residual) {
+ValueId attention(Writer& w, int layer, ValueId n, const DecoderValues& shared, ValueId past_key, ValueId past_value,
+                  const LalmShape& s, double residual) {
   const std::string module = fmt::format("model.layers.{}.self_attn", layer);
   const std::int64_t d = s.width;
   const std::int64_t kv = s.kv_heads * s.head_size;
-  const ValueId q = w.split_heads(w.linear(module + ".q_proj", n, d, s.heads * s.head_size, 0.05, false), s.heads, s.head_size);
+  const ValueId q =
+      w.split_heads(w.linear(module + ".q_proj", n, d, s.heads * s.head_size, 0.05, false), s.heads, s.head_size);
   const ValueId k = w.split_heads(w.linear(module + ".k_proj", n, d, kv, 0.05, false), s.kv_heads, s.head_size);
   const ValueId v = w.split_heads(w.linear(module + ".v_proj", n, d, kv, 0.05, false), s.kv_heads, s.head_size);
-  const std::vector<Dim> present{{-1, "batch_size"}, {s.kv_heads, ""}, {-1, "past_sequence_length + sequence_length"}, {s.head_size, ""}};
+  const std::vector<Dim> present{
+      {-1, "batch_size"}, {s.kv_heads, ""}, {-1, "past_sequence_length + sequence_length"}, {s.head_size, ""}};
   const ValueId keys = w.concat({past_key, rotate(w, k, shared.cos, shared.sin, s)}, 2);
   const ValueId values = w.concat({past_value, v}, 2);
   w.output(keys, fmt::format("present.{}.key", layer), present);
   w.output(values, fmt::format("present.{}.value", layer), present);
-  const ValueId scores = w.b().op("MatMul", {rotate(w, q, shared.cos, shared.sin, s), w.transpose(repeat_kv(w, keys, s), {0, 1, 3, 2})});
-  const ValueId scaled = w.b().op("Div", {scores, w.b().scalar(std::sqrt(static_cast<double>(s.head_size)), DType::kF32)});
-  const ValueId probabilities = w.b().op("Softmax", {w.b().op("Add", {scaled, shared.mask})}, {{"axis", std::int64_t{-1}}});
+  const ValueId scores =
+      w.b().op("MatMul", {rotate(w, q, shared.cos, shared.sin, s), w.transpose(repeat_kv(w, keys, s), {0, 1, 3, 2})});
+  const ValueId scaled =
+      w.b().op("Div", {scores, w.b().scalar(std::sqrt(static_cast<double>(s.head_size)), DType::kF32)});
+  const ValueId probabilities =
+      w.b().op("Softmax", {w.b().op("Add", {scaled, shared.mask})}, {{"axis", std::int64_t{-1}}});
   const ValueId mixed = w.b().op("MatMul", {probabilities, repeat_kv(w, values, s)});
-  return w.linear(module + ".o_proj", w.merge_heads(mixed, s.heads * s.head_size), s.heads * s.head_size, d, residual, false);
+  return w.linear(module + ".o_proj", w.merge_heads(mixed, s.heads * s.head_size), s.heads * s.head_size, d, residual,
+                  false);
 }
 
 ValueId swiglu(Writer& w, const std::string& module, ValueId n, const LalmShape& s, double residual) {
@@ -245,11 +268,13 @@ ValueId swiglu(Writer& w, const std::string& module, ValueId n, const LalmShape&
 }  // namespace
 
 void LalmShape::validate() const {
-  for (const std::int64_t size : {mel_bins, encoder_width, encoder_blocks, encoder_heads, encoder_hidden, max_encoder_frames, stack,
-                                  connector_hidden, width, blocks, heads, kv_heads, head_size, hidden, vocabulary})
+  for (const std::int64_t size :
+       {mel_bins, encoder_width, encoder_blocks, encoder_heads, encoder_hidden, max_encoder_frames, stack,
+        connector_hidden, width, blocks, heads, kv_heads, head_size, hidden, vocabulary})
     if (size <= 0) throw user_error("model: every size must be positive, got {}", size);
   if (encoder_width % encoder_heads != 0 || encoder_width % 2 != 0)
-    throw user_error("model: encoder_width {} must be even and divisible by encoder_heads {}", encoder_width, encoder_heads);
+    throw user_error("model: encoder_width {} must be even and divisible by encoder_heads {}", encoder_width,
+                     encoder_heads);
   if (heads % kv_heads != 0) throw user_error("model: heads {} must be a multiple of kv_heads {}", heads, kv_heads);
   if (head_size % 2 != 0) throw user_error("model: head_size {} must be even for rotary positions", head_size);
 }
@@ -257,18 +282,23 @@ void LalmShape::validate() const {
 BuiltGraph build_audio_encoder(const LalmShape& s, Rng rng) {
   s.validate();
   Writer w("audio_encoder", rng);
-  const ValueId mel = w.g().add_input("audio_values", DType::kF32, {{-1, "batch_size"}, {s.mel_bins, ""}, {-1, "frames"}});
+  const ValueId mel =
+      w.g().add_input("audio_values", DType::kF32, {{-1, "batch_size"}, {s.mel_bins, ""}, {-1, "frames"}});
   const auto conv = [&](const std::string& module, ValueId x, std::int64_t in, std::int64_t stride) {
-    const ValueId weight = w.parameter(module + ".weight", {s.encoder_width, in, 3}, 1.0 / std::sqrt(3.0 * static_cast<double>(in)));
+    const ValueId weight =
+        w.parameter(module + ".weight", {s.encoder_width, in, 3}, 1.0 / std::sqrt(3.0 * static_cast<double>(in)));
     return w.gelu(w.b().op("Conv", {x, weight, w.filled(module + ".bias", {s.encoder_width}, 0.0f)},
-                           {{"kernel_shape", std::vector<std::int64_t>{3}}, {"pads", std::vector<std::int64_t>{1, 1}}, {"strides", std::vector<std::int64_t>{stride}}}));
+                           {{"kernel_shape", std::vector<std::int64_t>{3}},
+                            {"pads", std::vector<std::int64_t>{1, 1}},
+                            {"strides", std::vector<std::int64_t>{stride}}}));
   };
   ValueId x = conv("audio_tower.conv2", conv("audio_tower.conv1", mel, s.mel_bins, 1), s.encoder_width, 2);
   x = w.transpose(x, {0, 2, 1});
   const ValueId table = w.table("audio_tower.embed_positions.weight", sinusoids(s.max_encoder_frames, s.encoder_width));
   x = w.b().op("Add", {x, w.b().op("Slice", {table, w.b().ints({0}), w.extent(x, 1), w.b().ints({0})})});
   const double residual = 0.05 / std::sqrt(2.0 * static_cast<double>(s.encoder_blocks));
-  for (std::int64_t i = 0; i < s.encoder_blocks; ++i) x = encoder_block(w, fmt::format("audio_tower.layers.{}", i), x, s, residual);
+  for (std::int64_t i = 0; i < s.encoder_blocks; ++i)
+    x = encoder_block(w, fmt::format("audio_tower.layers.{}", i), x, s, residual);
   x = w.layer_norm("audio_tower.layer_norm", x, s.encoder_width, 1e-5);
   w.g().rename(x, "encoder_output");
   w.output(connector(w, x, s), "audio_features", {{-1, "batch_size"}, {-1, "rows"}, {s.width, ""}});
@@ -280,7 +310,8 @@ BuiltGraph build_token_embedding(const LalmShape& s, Rng rng) {
   Writer w("embed_tokens", rng);
   const ValueId ids = w.g().add_input("input_ids", DType::kI64, {{-1, "batch_size"}, {-1, "sequence_length"}});
   const ValueId table = w.parameter("model.embed_tokens.weight", {s.vocabulary, s.width}, 0.05);
-  w.output(w.b().op("Gather", {table, ids}), "inputs_embeds", {{-1, "batch_size"}, {-1, "sequence_length"}, {s.width, ""}});
+  w.output(w.b().op("Gather", {table, ids}), "inputs_embeds",
+           {{-1, "batch_size"}, {-1, "sequence_length"}, {s.width, ""}});
   return w.take();
 }
 

@@ -7,7 +7,8 @@
 
 namespace retune {
 
-// Tokens of the layout. The placeholder and both turn marks are special tokens of the vocabulary, in this order after "<|endoftext|>".
+// Tokens of the layout. The placeholder and both turn marks are special tokens of the vocabulary, in this order after
+// "<|endoftext|>".
 inline constexpr const char* kEndOfText = "<|endoftext|>";
 inline constexpr const char* kTurnStart = "<|im_start|>";
 inline constexpr const char* kTurnEnd = "<|im_end|>";
@@ -17,7 +18,8 @@ inline constexpr const char* kAudioPlaceholder = "<|audio|>";
 std::string chat_template_text();
 
 struct BundleTexts {
-  std::string config, generation_config, tokenizer_config, preprocessor_config, processor_config;  // contents of NAME.json
+  std::string config, generation_config, tokenizer_config, preprocessor_config,
+      processor_config;  // contents of NAME.json
 };
 
 // `id_of` gives the ids of the special tokens.

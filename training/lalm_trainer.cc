@@ -8,8 +8,8 @@
 #include "adapters/tensor_file.h"
 #include "graph/graph_builder.h"
 #include "graph/import.h"
-#include "learning/answer_loss.h"
 #include "lalm/link.h"
+#include "learning/answer_loss.h"
 #include "tensor/error.h"
 #include "tensor/staged_output.h"
 #include "text/bpe_trainer.h"
@@ -34,10 +34,11 @@ Vocabulary train_vocabulary(const Corpus& corpus, std::int64_t size) {
     lines.push_back(item.answer);
   }
   lines.insert(lines.end(), {"system\n", "user\n", "assistant\n"});
-  std::string json = train_byte_level_bpe(lines, {.vocabulary_size = size, .special_tokens = {kEndOfText, kTurnStart, kTurnEnd, kAudioPlaceholder}});
+  std::string json = train_byte_level_bpe(
+      lines, {.vocabulary_size = size, .special_tokens = {kEndOfText, kTurnStart, kTurnEnd, kAudioPlaceholder}});
   Tokenizer tokenizer = Tokenizer::parse(json, "the trained tokenizer");
-  const SpecialIds ids{tokenizer.require_id(kEndOfText), tokenizer.require_id(kTurnStart), tokenizer.require_id(kTurnEnd),
-                       tokenizer.require_id(kAudioPlaceholder)};
+  const SpecialIds ids{tokenizer.require_id(kEndOfText), tokenizer.require_id(kTurnStart),
+                       tokenizer.require_id(kTurnEnd), tokenizer.require_id(kAudioPlaceholder)};
   return {std::move(json), std::move(tokenizer), ids};
 }
 
@@ -49,23 +50,27 @@ struct TrainingModel {
   Parameters parameters;                  // the same memory, and the tables
 };
 
-void append_attribute_losses(Graph& graph, const LalmData& data, const LalmShape& shape, Rng rng, std::map<std::string, Tensor>& masters) {
+void append_attribute_losses(Graph& graph, const LalmData& data, const LalmShape& shape, Rng rng,
+                             std::map<std::string, Tensor>& masters) {
   GraphBuilder b(graph);
   const ValueId output = graph.require(std::string(kEncoderPrefix) + "encoder_output");
-  const ValueId pooled = b.op("ReduceMean", {output}, {{"axes", std::vector<std::int64_t>{1}}, {"keepdims", std::int64_t{0}}});
+  const ValueId pooled =
+      b.op("ReduceMean", {output}, {{"axes", std::vector<std::int64_t>{1}}, {"keepdims", std::int64_t{0}}});
   ValueId total = kNoValue;
   for (std::size_t a = 0; a < data.attributes.size(); ++a) {
     const std::string& name = data.attributes[a];
     const Shape weight_shape{shape.encoder_width, static_cast<std::int64_t>(data.labels[a].size())};
     Rng own = rng.fork(name);
     Tensor weight = Tensor::empty(DType::kF32, weight_shape);
-    for (std::int64_t i = 0; i < weight.numel(); ++i) weight.mutable_data<float>()[i] = static_cast<float>(0.05 * own.normal());
+    for (std::int64_t i = 0; i < weight.numel(); ++i)
+      weight.mutable_data<float>()[i] = static_cast<float>(0.05 * own.normal());
     const ValueId head = graph.add_parameter("attribute_head/" + name, DType::kF32, weight_shape, "", name);
     masters["attribute_head/" + name] = std::move(weight);
     const ValueId labels = graph.add_input("attribute_labels/" + name, DType::kI64, {{-1, "clips"}});
     const ValueId weights = graph.add_input("attribute_weights/" + name, DType::kF32, {{-1, "clips"}});
     const ValueId logits = b.op("MatMul", {pooled, head}, {}, "attribute_logits/" + name);
-    const ValueId loss = b.ops("retune", "CrossEntropy", {logits, labels, weights}, {}, {"attribute_loss/" + name, ""})[0];
+    const ValueId loss =
+        b.ops("retune", "CrossEntropy", {logits, labels, weights}, {}, {"attribute_loss/" + name, ""})[0];
     total = total == kNoValue ? loss : b.add(total, loss);
   }
   if (total == kNoValue) throw user_error("the corpus tells no attribute of any clip; hearing cannot be trained");
@@ -74,8 +79,12 @@ void append_attribute_losses(Graph& graph, const LalmData& data, const LalmShape
 
 TrainingModel build_model(const LalmTrainingOptions& options, const LalmData& data) {
   const Rng rng = Rng(options.seed).fork("weights");
-  TrainingModel model{build_audio_encoder(options.shape, rng.fork("encoder")), build_token_embedding(options.shape, rng.fork("embed")),
-                      build_decoder(options.shape, rng.fork("decoder")), nullptr, {}, {}};
+  TrainingModel model{build_audio_encoder(options.shape, rng.fork("encoder")),
+                      build_token_embedding(options.shape, rng.fork("embed")),
+                      build_decoder(options.shape, rng.fork("decoder")),
+                      nullptr,
+                      {},
+                      {}};
   Graph graph = link({&model.encoder.graph, &model.embed.graph, &model.decoder.graph});
   append_answer_loss(graph, "answer_loss");
   append_attribute_losses(graph, data, options.shape, rng.fork("heads"), model.masters);
@@ -86,7 +95,8 @@ TrainingModel build_model(const LalmTrainingOptions& options, const LalmData& da
   for (const auto& [prefix, built] : parts)
     for (const auto& [name, feed] : built->parameters) {
       model.parameters[prefix + name] = feed;
-      if (std::find(built->tables.begin(), built->tables.end(), name) == built->tables.end()) model.masters[prefix + name] = feed.tensor;
+      if (std::find(built->tables.begin(), built->tables.end(), name) == built->tables.end())
+        model.masters[prefix + name] = feed.tensor;
     }
   for (const auto& [name, tensor] : model.masters) model.parameters[name] = {tensor};
   model.graph = std::make_shared<const Graph>(std::move(graph));
@@ -94,8 +104,10 @@ TrainingModel build_model(const LalmTrainingOptions& options, const LalmData& da
 }
 
 double rate_at(const TrainingStage& stage, std::int64_t step) {
-  if (step < stage.warmup_steps) return stage.learning_rate * static_cast<double>(step + 1) / static_cast<double>(stage.warmup_steps);
-  const double done = static_cast<double>(step - stage.warmup_steps) / static_cast<double>(std::max<std::int64_t>(1, stage.steps - stage.warmup_steps));
+  if (step < stage.warmup_steps)
+    return stage.learning_rate * static_cast<double>(step + 1) / static_cast<double>(stage.warmup_steps);
+  const double done = static_cast<double>(step - stage.warmup_steps) /
+                      static_cast<double>(std::max<std::int64_t>(1, stage.steps - stage.warmup_steps));
   return stage.learning_rate * (0.1 + 0.9 * 0.5 * (1.0 + std::cos(std::numbers::pi * done)));
 }
 
@@ -107,12 +119,20 @@ std::vector<std::int64_t> draw(const std::vector<std::int64_t>& from, std::int64
 
 class Trainer {
  public:
-  Trainer(const LalmTrainingOptions& options, const LalmData& data, TrainingModel& model, std::int64_t placeholder, Session& session,
-          const TrainingObserver& observer, std::filesystem::path work, std::string identity)
-      : options_(options), data_(data), model_(model), placeholder_(placeholder), session_(session), observer_(observer),
-        work_(std::move(work)), identity_(std::move(identity)), adam_(AdamOptions{.learning_rate = options.joint.learning_rate, .weight_decay = options.weight_decay}) {
+  Trainer(const LalmTrainingOptions& options, const LalmData& data, TrainingModel& model, std::int64_t placeholder,
+          Session& session, const TrainingObserver& observer, std::filesystem::path work, std::string identity)
+      : options_(options),
+        data_(data),
+        model_(model),
+        placeholder_(placeholder),
+        session_(session),
+        observer_(observer),
+        work_(std::move(work)),
+        identity_(std::move(identity)),
+        adam_(AdamOptions{.learning_rate = options.joint.learning_rate, .weight_decay = options.weight_decay}) {
     for (const auto& [name, tensor] : model_.masters) {
-      if (name.starts_with(kEncoderPrefix) && !name.starts_with(std::string(kEncoderPrefix) + "multi_modal_projector")) hearing_names_.push_back(name);
+      if (name.starts_with(kEncoderPrefix) && !name.starts_with(std::string(kEncoderPrefix) + "multi_modal_projector"))
+        hearing_names_.push_back(name);
       if (name.starts_with("attribute_head/")) hearing_names_.push_back(name);
       all_names_.push_back(name);
     }
@@ -125,7 +145,8 @@ class Trainer {
   }
 
  private:
-  void run_stage(const std::string& name, const TrainingStage& stage, std::int64_t offset, const std::vector<std::string>& names, const std::string& loss) {
+  void run_stage(const std::string& name, const TrainingStage& stage, std::int64_t offset,
+                 const std::vector<std::string>& names, const std::string& loss) {
     if (done_ == offset) adam_.restore({});  // a stage starts with fresh moments
     while (done_ < offset + stage.steps) {
       const std::int64_t step = done_ - offset;
@@ -148,7 +169,9 @@ class Trainer {
   void fill_batch(const std::string& name, const TrainingStage& stage, std::int64_t step, Inputs& inputs) const {
     Rng rng = Rng(options_.seed).fork(name, static_cast<std::uint64_t>(step));
     const bool joint = name == "joint";
-    const auto text = joint && !data_.text_items.empty() ? static_cast<std::int64_t>(std::lround(stage.text_share * static_cast<double>(stage.batch))) : 0;
+    const auto text = joint && !data_.text_items.empty()
+                          ? static_cast<std::int64_t>(std::lround(stage.text_share * static_cast<double>(stage.batch)))
+                          : 0;
     std::vector<std::int64_t> items = draw(data_.sound_items, stage.batch - text, rng);
     std::vector<std::int64_t> clips;
     for (const std::int64_t item : items) clips.push_back(data_.items[static_cast<std::size_t>(item)].clip);
@@ -165,15 +188,24 @@ class Trainer {
         inputs[fmt::format("past_key_values.{}.{}", block, half)] = {Tensor::zeros(DType::kF32, empty)};
   }
 
-  void report(const std::string& name, const TrainingStage& stage, std::int64_t step, const Results& results, const std::string& loss) {
-    const auto value = [&](const char* output) { return results.has(output) ? results[output].tensor.to_f64()[0] : 0.0; };
-    const TrainingProgress progress{name, step + 1, stage.steps, value(loss.c_str()), value("answer_loss"), value("attribute_loss")};
-    if (!std::isfinite(progress.loss)) throw failure("training diverged at {} step {}: the loss is {}; lower learning_rate", name, step + 1, progress.loss);
-    curve_ += fmt::format("{{\"stage\":\"{}\",\"step\":{},\"loss\":{:.6g},\"answer_loss\":{:.6g},\"attribute_loss\":{:.6g}}}\n", name, step + 1,
-                          progress.loss, progress.answer_loss, progress.attribute_loss);
+  void report(const std::string& name, const TrainingStage& stage, std::int64_t step, const Results& results,
+              const std::string& loss) {
+    const auto value = [&](const char* output) {
+      return results.has(output) ? results[output].tensor.to_f64()[0] : 0.0;
+    };
+    const TrainingProgress progress{
+        name, step + 1, stage.steps, value(loss.c_str()), value("answer_loss"), value("attribute_loss")};
+    if (!std::isfinite(progress.loss))
+      throw failure("training diverged at {} step {}: the loss is {}; lower learning_rate", name, step + 1,
+                    progress.loss);
+    curve_ += fmt::format(
+        "{{\"stage\":\"{}\",\"step\":{},\"loss\":{:.6g},\"answer_loss\":{:.6g},\"attribute_loss\":{:.6g}}}\n", name,
+        step + 1, progress.loss, progress.answer_loss, progress.attribute_loss);
     const bool go_on = observer_(progress);
     if (!go_on || done_ % options_.checkpoint_every == 0) save();
-    if (!go_on) throw Error(ErrorCode::kInterrupted, fmt::format("stopped at {} step {}; run the same command again to go on", name, step + 1));
+    if (!go_on)
+      throw Error(ErrorCode::kInterrupted,
+                  fmt::format("stopped at {} step {}; run the same command again to go on", name, step + 1));
   }
 
   void save() const {
@@ -200,10 +232,12 @@ class Trainer {
       return std::string(values.begin(), values.end());
     };
     if (!tensors.contains("identity") || text("identity") != identity_)
-      throw user_error("{} belongs to other options or another corpus; remove {} to start again", path.string(), work_.string());
+      throw user_error("{} belongs to other options or another corpus; remove {} to start again", path.string(),
+                       work_.string());
     std::map<std::string, Adam::Moments> moments;
     for (const auto& [name, tensor] : tensors) {
-      if (name.starts_with("master:")) std::copy_n(tensor.data<float>(), tensor.numel(), model_.masters.at(name.substr(7)).mutable_data<float>());
+      if (name.starts_with("master:"))
+        std::copy_n(tensor.data<float>(), tensor.numel(), model_.masters.at(name.substr(7)).mutable_data<float>());
       if (name.starts_with("first:")) moments[name.substr(6)].first = tensor.copy();
       if (name.starts_with("second:")) moments[name.substr(7)].second = tensor.copy();
       if (name.starts_with("steps:")) moments[name.substr(6)].steps = tensor.to_i64()[0];
@@ -231,16 +265,19 @@ std::string identity_of(const LalmTrainingOptions& o, const Corpus& corpus) {
   Hasher hasher;
   hasher.add(corpus.hash()).add(static_cast<std::int64_t>(o.seed)).add(o.vocabulary_size);
   const LalmShape& s = o.shape;
-  for (const std::int64_t size : {s.mel_bins, s.encoder_width, s.encoder_blocks, s.encoder_heads, s.encoder_hidden, s.max_encoder_frames, s.stack,
-                                  s.connector_hidden, s.width, s.blocks, s.heads, s.kv_heads, s.head_size, s.hidden, o.augment.max_bins, o.augment.max_frames})
+  for (const std::int64_t size : {s.mel_bins, s.encoder_width, s.encoder_blocks, s.encoder_heads, s.encoder_hidden,
+                                  s.max_encoder_frames, s.stack, s.connector_hidden, s.width, s.blocks, s.heads,
+                                  s.kv_heads, s.head_size, s.hidden, o.augment.max_bins, o.augment.max_frames})
     hasher.add(size);
   for (const TrainingStage& stage : {o.hearing, o.joint})
-    hasher.add(fmt::format("{} {} {} {} {} {}", stage.steps, stage.batch, stage.learning_rate, stage.warmup_steps, stage.attribute_weight, stage.text_share));
+    hasher.add(fmt::format("{} {} {} {} {} {}", stage.steps, stage.batch, stage.learning_rate, stage.warmup_steps,
+                           stage.attribute_weight, stage.text_share));
   hasher.add(fmt::format("{} {}", o.weight_decay, o.clip_norm));
   return hasher.finish().hex();
 }
 
-void write_bundle(const LalmTrainingOptions& options, const Vocabulary& vocabulary, const TrainingModel& model, const std::filesystem::path& out) {
+void write_bundle(const LalmTrainingOptions& options, const Vocabulary& vocabulary, const TrainingModel& model,
+                  const std::filesystem::path& out) {
   std::filesystem::create_directories(out / "onnx");
   const auto write = [&](const BuiltGraph& built, const char* prefix, const char* file) {
     Parameters trained;
@@ -262,17 +299,22 @@ void write_bundle(const LalmTrainingOptions& options, const Vocabulary& vocabula
 }  // namespace
 
 void LalmTrainingOptions::validate() const {
-  for (const auto& [name, stage] : {std::pair<const char*, const TrainingStage&>{"hearing", hearing}, {"joint", joint}}) {
-    if (stage.steps < 0 || stage.batch <= 0 || stage.warmup_steps < 0) throw user_error("train: {}: steps, batch and warmup_steps must not be negative, batch not 0", name);
-    if (!(stage.learning_rate > 0)) throw user_error("train: {}: learning_rate must be positive, got {}", name, stage.learning_rate);
-    if (stage.text_share < 0 || stage.text_share >= 1) throw user_error("train: {}: text_share must lie in [0, 1), got {}", name, stage.text_share);
+  for (const auto& [name, stage] :
+       {std::pair<const char*, const TrainingStage&>{"hearing", hearing}, {"joint", joint}}) {
+    if (stage.steps < 0 || stage.batch <= 0 || stage.warmup_steps < 0)
+      throw user_error("train: {}: steps, batch and warmup_steps must not be negative, batch not 0", name);
+    if (!(stage.learning_rate > 0))
+      throw user_error("train: {}: learning_rate must be positive, got {}", name, stage.learning_rate);
+    if (stage.text_share < 0 || stage.text_share >= 1)
+      throw user_error("train: {}: text_share must lie in [0, 1), got {}", name, stage.text_share);
   }
   if (checkpoint_every <= 0) throw user_error("train: checkpoint_every must be positive, got {}", checkpoint_every);
-  if (!(clip_norm > 0) || weight_decay < 0) throw user_error("train: clip_norm must be positive and weight_decay not negative");
+  if (!(clip_norm > 0) || weight_decay < 0)
+    throw user_error("train: clip_norm must be positive and weight_decay not negative");
 }
 
-void train_lalm(const Corpus& corpus, const LalmTrainingOptions& given, const std::filesystem::path& work, const std::filesystem::path& out,
-                Session& session, const TrainingObserver& observer) {
+void train_lalm(const Corpus& corpus, const LalmTrainingOptions& given, const std::filesystem::path& work,
+                const std::filesystem::path& out, Session& session, const TrainingObserver& observer) {
   given.validate();
   std::filesystem::create_directories(work);
   LalmTrainingOptions options = given;
@@ -281,8 +323,10 @@ void train_lalm(const Corpus& corpus, const LalmTrainingOptions& given, const st
   options.shape.validate();
   const BundleTexts texts = bundle_texts(options.shape, vocabulary.ids);
   const FrontEnd front_end = FrontEnd::parse(texts.preprocessor_config, "preprocessor_config.json");
-  const ChatTemplate chat = ChatTemplate::from_jinja(chat_template_text(), "", kAudioPlaceholder, "tokenizer_config.json");
-  const LalmData data = load_lalm_data(corpus, front_end, vocabulary.tokenizer, chat, kAudioPlaceholder, session.pool());
+  const ChatTemplate chat =
+      ChatTemplate::from_jinja(chat_template_text(), "", kAudioPlaceholder, "tokenizer_config.json");
+  const LalmData data =
+      load_lalm_data(corpus, front_end, vocabulary.tokenizer, chat, kAudioPlaceholder, session.pool());
   TrainingModel model = build_model(options, data);
   Trainer(options, data, model, vocabulary.ids.audio, session, observer, work, identity_of(options, corpus)).run();
   write_bundle(options, vocabulary, model, out);

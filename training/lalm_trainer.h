@@ -1,8 +1,8 @@
 // Trains a small audio-language model from random weights on a corpus of sound and text.
 //
-// Two stages. Hearing: the encoder alone learns the attributes that the corpus tells of its clips (a linear head an attribute on the mean of
-// the encoder's output; the heads are not part of the model). Joint: the whole model learns to answer, the attribute loss stays on,
-// because with it off the encoder forgets the finer attributes.
+// Two stages. Hearing: the encoder alone learns the attributes that the corpus tells of its clips (a linear head an
+// attribute on the mean of the encoder's output; the heads are not part of the model). Joint: the whole model learns to
+// answer, the attribute loss stays on, because with it off the encoder forgets the finer attributes.
 #pragma once
 
 #include <cstdint>
@@ -19,15 +19,15 @@ namespace retune {
 
 struct TrainingStage {
   std::int64_t steps = 0;
-  std::int64_t batch = 32;            // items a step
-  double learning_rate = 1e-3;        // the highest; it rises linearly over `warmup_steps` and falls as a cosine to a tenth
+  std::int64_t batch = 32;      // items a step
+  double learning_rate = 1e-3;  // the highest; it rises linearly over `warmup_steps` and falls as a cosine to a tenth
   std::int64_t warmup_steps = 100;
-  double attribute_weight = 1.0;      // of the attribute loss, sum over attributes
-  double text_share = 0.25;           // joint only: items without sound, of the batch
+  double attribute_weight = 1.0;  // of the attribute loss, sum over attributes
+  double text_share = 0.25;       // joint only: items without sound, of the batch
 };
 
 struct LalmTrainingOptions {
-  LalmShape shape;                     // `vocabulary` is set from the tokenizer
+  LalmShape shape;  // `vocabulary` is set from the tokenizer
   std::uint64_t seed = 1;
   std::int64_t vocabulary_size = 1024;
   TrainingStage hearing{.steps = 1200, .batch = 64, .learning_rate = 1e-3};
@@ -47,10 +47,11 @@ struct TrainingProgress {
 // Returning false stops after a checkpoint: the caller reports "interrupted".
 using TrainingObserver = std::function<bool(const TrainingProgress&)>;
 
-// Writes a bundle in the Ultravox / transformers.js layout into the folder `out` (a staged folder of the caller's). `work` holds the
-// checkpoint and the loss curve; if it holds a checkpoint of the same options and corpus, training goes on from there with the same
-// result as if it had never stopped; one of other options is a user error. Throws Error{kInterrupted} when the observer stops it.
-void train_lalm(const Corpus& corpus, const LalmTrainingOptions& options, const std::filesystem::path& work, const std::filesystem::path& out,
-                Session& session, const TrainingObserver& observer);
+// Writes a bundle in the Ultravox / transformers.js layout into the folder `out` (a staged folder of the caller's).
+// `work` holds the checkpoint and the loss curve; if it holds a checkpoint of the same options and corpus, training
+// goes on from there with the same result as if it had never stopped; one of other options is a user error. Throws
+// Error{kInterrupted} when the observer stops it.
+void train_lalm(const Corpus& corpus, const LalmTrainingOptions& options, const std::filesystem::path& work,
+                const std::filesystem::path& out, Session& session, const TrainingObserver& observer);
 
 }  // namespace retune

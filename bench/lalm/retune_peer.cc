@@ -33,8 +33,10 @@ Request batch_request(const Bundle& bundle, std::int64_t rows, std::int64_t voca
   request.inputs["input_ids"] = {integers({kBatch, length}, [&](std::int64_t i) { return i * 7 % vocabulary; })};
   request.inputs["attention_mask"] = {integers({kBatch, length}, [](std::int64_t) { return 1; })};
   request.inputs["position_ids"] = {integers({kBatch, length}, [&](std::int64_t i) { return i % length; })};
-  request.inputs["audio_rows"] = {integers({kClips * rows, 1}, [&](std::int64_t i) { return i / rows * length + 3 + i % rows; })};
-  request.inputs["label_rows"] = {integers({kBatch * kLabels}, [&](std::int64_t i) { return i / kLabels * length + length - kLabels + i % kLabels; })};
+  request.inputs["audio_rows"] = {
+      integers({kClips * rows, 1}, [&](std::int64_t i) { return i / rows * length + 3 + i % rows; })};
+  request.inputs["label_rows"] = {integers(
+      {kBatch * kLabels}, [&](std::int64_t i) { return i / kLabels * length + length - kLabels + i % kLabels; })};
   request.inputs["labels"] = {integers({kBatch * kLabels}, [&](std::int64_t i) { return i * 5 % vocabulary; })};
   Tensor weights = Tensor::empty(DType::kF32, {kBatch * kLabels});
   std::fill_n(weights.mutable_data<float>(), weights.numel(), 1.0f / static_cast<float>(weights.numel()));
@@ -87,9 +89,11 @@ int run(const std::string& folder, const std::string& work, int threads, int run
   for (int i = 0; i < runs; ++i) {
     const auto start = std::chrono::steady_clock::now();
     step();
-    seconds += fmt::format("{}{:.6f}", i == 0 ? "" : ", ", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    seconds += fmt::format("{}{:.6f}", i == 0 ? "" : ", ",
+                           std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
-  std::printf("{\"work\": \"%s\", \"peer\": \"Retune\", \"threads\": %d, \"seconds\": [%s]}\n", work.c_str(), threads, seconds.c_str());
+  std::printf("{\"work\": \"%s\", \"peer\": \"Retune\", \"threads\": %d, \"seconds\": [%s]}\n", work.c_str(), threads,
+              seconds.c_str());
   return 0;
 }
 
