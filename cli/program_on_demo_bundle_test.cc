@@ -102,6 +102,20 @@ TEST_F(DemoBundle, InspectTellsItsStructureAndThatItIsReadRightly) {
   for (const Json& model : document["models"]) EXPECT_TRUE(model["unsupported"].empty());
 }
 
+// `inspect` failed unless --json was given: its text asked for a flag that the command did not declare.
+TEST_F(DemoBundle, InspectListsSitesAndOnRequestEveryOne) {
+  const Ran brief = retune({"inspect", kBundle, "--check"});
+  ASSERT_EQ(brief.code, 0) << brief.err;
+  EXPECT_THAT(brief.out, HasSubstr("decoder.block.0.mlp.down"));
+  EXPECT_THAT(brief.out, HasSubstr("--all lists them"));
+  EXPECT_THAT(brief.out, HasSubstr("passed  "));
+  EXPECT_THAT(brief.out, Not(HasSubstr("parameter  ")));
+  const Ran all = retune({"inspect", kBundle, "--all"});
+  ASSERT_EQ(all.code, 0) << all.err;
+  EXPECT_THAT(all.out, HasSubstr("parameter  "));
+  EXPECT_GT(all.out.size(), brief.out.size());
+}
+
 TEST_F(DemoBundle, OneFactIsEditedWrittenAppliedAndReverted) {
   const std::string other = fact_.at("edited_answer");
   const Ran edited = retune({"edit", kBundle, "--recipe", "recipes/ft.json", "--audio", clip_, "--question", question_,
