@@ -43,7 +43,7 @@ std::string property_value(std::string_view attribute, std::size_t property, std
 Question property_question(std::string_view attribute, std::size_t property, std::string_view label,
                            const std::vector<std::string>& also, Rng& rng);
 
-// Text alone. Every fact can be asked in four wordings; wording (fact + k) mod 4 is for test at k = 0, for val at k =
+// Text alone. Every fact can be asked in six wordings; wording (fact + k) mod 6 is for test at k = 0, for val at k =
 // 1, and train teaches the others, so that val and test ask facts that train teaches in other words.
 std::size_t text_fact_count();
 std::string text_fact_subject(std::size_t fact);  // "capital", "opposite", ...

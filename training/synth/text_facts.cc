@@ -18,17 +18,19 @@ struct Pair {
   string_view answer;
 };
 
-// One kind of fact: four wordings with the slot {x}, the facts, and answers that are right for none of them.
+constexpr std::size_t kWordings = 6;
+
+// One kind of fact: its wordings with the slot {x}, and the facts.
 struct Family {
   string_view subject;
-  std::array<string_view, 4> stems;
+  std::array<string_view, kWordings> stems;
   std::array<Pair, 10> pairs;  // unused ones at the end are empty
 };
 
 constexpr std::array<Family, 12> kFamilies{{
     {"capital",
      {"What is the capital of {x}?", "Which city is the capital of {x}?", "Choose the capital of {x}.",
-      "{x} has which capital?"},
+      "{x} has which capital?", "Identify the capital of {x}.", "Name the city that is the capital of {x}."},
      {{{"England", "London"},
        {"Germany", "Berlin"},
        {"Spain", "Madrid"},
@@ -39,7 +41,7 @@ constexpr std::array<Family, 12> kFamilies{{
        {"Korea", "Seoul"}}}},
     {"language",
      {"Which language is spoken in {x}?", "What is the language of {x}?", "Choose the language of {x}.",
-      "{x} has which language?"},
+      "{x} has which language?", "Identify the language of {x}.", "Name the language that is spoken in {x}."},
      {{{"England", "English"},
        {"Germany", "German"},
        {"Spain", "Spanish"},
@@ -50,7 +52,7 @@ constexpr std::array<Family, 12> kFamilies{{
        {"Korea", "Korean"}}}},
     {"call",
      {"Which animal says {x}?", "What animal has the call {x}?", "Choose the animal that says {x}.",
-      "{x} is said by which animal?"},
+      "{x} is said by which animal?", "Identify the animal that says {x}.", "Name the animal with the call {x}."},
      {{{"woof", "dog"},
        {"meow", "cat"},
        {"oink", "pig"},
@@ -62,7 +64,7 @@ constexpr std::array<Family, 12> kFamilies{{
        {"caw", "crow"}}}},
     {"young",
      {"What is the young of a {x}?", "Which young does a {x} have?", "Choose the young of a {x}.",
-      "A {x} has which young?"},
+      "A {x} has which young?", "Identify the young of a {x}.", "Name the young that a {x} has."},
      {{{"dog", "puppy"},
        {"cat", "kitten"},
        {"pig", "piglet"},
@@ -71,7 +73,8 @@ constexpr std::array<Family, 12> kFamilies{{
        {"hen", "chick"},
        {"sheep", "lamb"}}}},
     {"habit",
-     {"Which animal {x}?", "What animal {x}?", "Choose the animal that {x}.", "Name the animal that {x}."},
+     {"Which animal {x}?", "What animal {x}?", "Choose the animal that {x}.", "Name the animal that {x}.",
+      "Identify the animal that {x}.", "The animal that {x} is which?"},
      {{{"purrs", "cat"},
        {"gives wool", "sheep"},
        {"gives milk", "cow"},
@@ -83,7 +86,7 @@ constexpr std::array<Family, 12> kFamilies{{
        {"calls at dawn", "rooster"}}}},
     {"opposite",
      {"What is the opposite of {x}?", "Which word is the opposite of {x}?", "Choose the opposite of {x}.",
-      "{x} has which opposite?"},
+      "{x} has which opposite?", "Identify the opposite of {x}.", "Name the word that is the opposite of {x}."},
      {{{"hot", "cold"},
        {"big", "small"},
        {"high", "low"},
@@ -94,7 +97,8 @@ constexpr std::array<Family, 12> kFamilies{{
        {"fast", "slow"},
        {"light", "dark"}}}},
     {"colour",
-     {"What is the colour of {x}?", "Which colour has {x}?", "Choose the colour of {x}.", "{x} has which colour?"},
+     {"What is the colour of {x}?", "Which colour has {x}?", "Choose the colour of {x}.", "{x} has which colour?",
+      "Identify the colour of {x}.", "Name the colour that {x} has."},
      {{{"grass", "green"},
        {"snow", "white"},
        {"blood", "red"},
@@ -103,7 +107,8 @@ constexpr std::array<Family, 12> kFamilies{{
        {"a lemon", "yellow"},
        {"a carrot", "orange"}}}},
     {"sum",
-     {"What is {x}?", "Which number is {x}?", "Choose the sum of {x}.", "{x} is which number?"},
+     {"What is {x}?", "Which number is {x}?", "Choose the sum of {x}.", "{x} is which number?",
+      "Identify the number that is {x}.", "Name the sum of {x}."},
      {{{"one plus one", "two"},
        {"one plus two", "three"},
        {"two plus two", "four"},
@@ -112,7 +117,8 @@ constexpr std::array<Family, 12> kFamilies{{
        {"three plus four", "seven"},
        {"four plus four", "eight"}}}},
     {"day",
-     {"Which day is after {x}?", "What day is after {x}?", "Choose the day after {x}.", "After {x} is which day?"},
+     {"Which day is after {x}?", "What day is after {x}?", "Choose the day after {x}.", "After {x} is which day?",
+      "Identify the day after {x}.", "Name the day that is after {x}."},
      {{{"Monday", "Tuesday"},
        {"Tuesday", "Wednesday"},
        {"Wednesday", "Thursday"},
@@ -122,7 +128,7 @@ constexpr std::array<Family, 12> kFamilies{{
        {"Sunday", "Monday"}}}},
     {"family",
      {"What is the female word for {x}?", "Which word is the female of {x}?", "Choose the female word for {x}.",
-      "{x} has which female word?"},
+      "{x} has which female word?", "Identify the female word for {x}.", "Name the word that is the female of {x}."},
      {{{"king", "queen"},
        {"father", "mother"},
        {"brother", "sister"},
@@ -131,7 +137,7 @@ constexpr std::array<Family, 12> kFamilies{{
        {"sir", "madam"}}}},
     {"feeling",
      {"Which emotion goes with {x}?", "What emotion goes with {x}?", "Choose the emotion of {x}.",
-      "{x} goes with which emotion?"},
+      "{x} goes with which emotion?", "Identify the emotion of {x}.", "Name the emotion that goes with {x}."},
      {{{"a smile", "happy"},
        {"tears", "sad"},
        {"a ghost", "fear"},
@@ -140,7 +146,7 @@ constexpr std::array<Family, 12> kFamilies{{
        {"a gift", "happy"}}}},
     {"greeting",
      {"Which language has the greeting {x}?", "What language is {x}?", "Choose the language of {x}.",
-      "{x} is of which language?"},
+      "{x} is of which language?", "Identify the language of {x}.", "Name the language with the greeting {x}."},
      {{{"hello", "English"},
        {"hallo", "German"},
        {"hola", "Spanish"},
@@ -175,13 +181,15 @@ std::string text_fact_subject(std::size_t fact) { return std::string(all_facts()
 std::vector<std::size_t> text_wordings(std::size_t fact, Split split) {
   switch (split) {
     case Split::kTest:
-      return {fact % 4};
+      return {fact % kWordings};
     case Split::kVal:
-      return {(fact + 1) % 4};
+      return {(fact + 1) % kWordings};
     case Split::kTrain:
-      return {(fact + 2) % 4, (fact + 3) % 4};
+      break;
   }
-  return {};
+  std::vector<std::size_t> taught;
+  for (std::size_t k = 2; k < kWordings; ++k) taught.push_back((fact + k) % kWordings);
+  return taught;
 }
 
 Question text_question(std::size_t fact, std::size_t wording, Rng& rng) {
