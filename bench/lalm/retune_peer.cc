@@ -1,6 +1,8 @@
 // One contender of the benchmark: Retune. Prints one JSON line {"work", "peer", "threads", "seconds": [...]}.
 //
-//   retune_peer BUNDLE WORK THREADS RUNS        WORK: forward, forward_backward, train_step
+//   retune_peer BUNDLE WORK THREADS RUNS [FACTS]     WORK: forward, forward_backward, train_step, or rome_edit of FACTS
+//
+// rome_edit also prints "positions", the length of the first edit's prompt.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -8,6 +10,9 @@
 #include <numeric>
 #include <string>
 
+#include "audio/waveform.h"
+#include "editors/registry.h"
+#include "facts/fact_set.h"
 #include "graph/optimizer.h"
 #include "lalm/answer.h"
 #include "learning/answer_loss.h"
@@ -51,9 +56,43 @@ Request batch_request(const Bundle& bundle, std::int64_t rows, std::int64_t voca
   return request;
 }
 
-int run(const std::string& folder, const std::string& work, int threads, int runs) {
+// Two calls that are not counted, then `runs` that are, in seconds.
+std::string timed(int runs, const std::function<void()>& step) {
+  step();
+  step();
+  std::string seconds;
+  for (int i = 0; i < runs; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    step();
+    seconds += fmt::format("{}{:.6f}", i == 0 ? "" : ", ",
+                           std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return seconds;
+}
+
+// Every call edits another fact, so that nothing is left of the one before but what a study would find too.
+int run_rome(const Bundle& bundle, Session& session, const std::string& path, int threads, int runs) {
+  const std::vector<EditRequest> requests = FactSet::load(path).requests();
+  const auto editor = make_editor(
+      "rome", {{"target_steps", 20}, {"target_stop_loss", 0.0}, {"target_learning_rate", 0.5}, {"target_clamp", 10}});
+  const Prepared prepared = editor->prepare(session, bundle, nullptr);
+  const Prompt prompt =
+      prompt_for(session, bundle, requests.at(0).question, load_waveform(requests.at(0).clip.locate()));
+  std::size_t next = 0;
+  const std::string seconds = timed(runs, [&] {
+    const EditRequest& request = requests.at(next++ % requests.size());
+    editor->edit(session, bundle, {&request, 1}, prepared, Rng(1));
+  });
+  std::printf(
+      "{\"work\": \"rome_edit\", \"peer\": \"Retune\", \"threads\": %d, \"positions\": %zu, \"seconds\": [%s]}\n",
+      threads, prompt.ids.size(), seconds.c_str());
+  return 0;
+}
+
+int run(const std::string& folder, const std::string& work, int threads, int runs, const std::string& facts) {
   const Bundle bundle = Bundle::open(folder);
   Session session({.threads = threads});
+  if (work == "rome_edit") return run_rome(bundle, session, facts, threads, runs);
   Graph graph = *bundle.graph();
   append_answer_loss(graph);
   const auto shared = std::make_shared<const Graph>(std::move(graph));
@@ -83,15 +122,7 @@ int run(const std::string& folder, const std::string& work, int threads, int run
     clip_global_norm(gradients, 1.0);
     adam.step(masters, gradients, session.pool());
   };
-  step();
-  step();
-  std::string seconds;
-  for (int i = 0; i < runs; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    step();
-    seconds += fmt::format("{}{:.6f}", i == 0 ? "" : ", ",
-                           std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  }
+  const std::string seconds = timed(runs, step);
   std::printf("{\"work\": \"%s\", \"peer\": \"Retune\", \"threads\": %d, \"seconds\": [%s]}\n", work.c_str(), threads,
               seconds.c_str());
   return 0;
@@ -100,12 +131,13 @@ int run(const std::string& folder, const std::string& work, int threads, int run
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 5) {
-    std::fprintf(stderr, "usage: retune_peer BUNDLE forward|forward_backward|train_step THREADS RUNS\n");
+  if (argc < 5 || argc > 6) {
+    std::fprintf(stderr,
+                 "usage: retune_peer BUNDLE forward|forward_backward|train_step|rome_edit THREADS RUNS [FACTS]\n");
     return 2;
   }
   try {
-    return run(argv[1], argv[2], std::atoi(argv[3]), std::atoi(argv[4]));
+    return run(argv[1], argv[2], std::atoi(argv[3]), std::atoi(argv[4]), argc == 6 ? argv[5] : "");
   } catch (const retune::Error& error) {
     std::fprintf(stderr, "retune_peer: %s\n", error.what());
     return static_cast<int>(error.code());

@@ -92,8 +92,11 @@ class Lalm(torch.nn.Module):
         half = x.shape[-1] // 2
         return x * cos + torch.cat((-x[..., half:], x[..., :half]), -1) * sin
 
-    def forward(self, ids, mask, audio=None):
-        """ids i64 [B, S], mask i64 [B, S], audio f32 [N, mels, F] for the first rows that hold placeholders -> logits [B, S, V]"""
+    def forward(self, ids, mask, audio=None, at_mlp=None):
+        """ids i64 [B, S], mask i64 [B, S], audio f32 [N, mels, F] for the first rows that hold placeholders -> logits [B, S, V]
+
+        at_mlp(block, key, value) sees a block's down-projection, its input and output, and says what goes on from there.
+        """
         x = F.embedding(ids, self.w["model.embed_tokens.weight"])
         if audio is not None:
             features = self.connect(self.encode(audio))
@@ -115,7 +118,9 @@ class Lalm(torch.nn.Module):
             scores = q @ k.transpose(-1, -2) / math.sqrt(self.head_size) + bias
             x = x + self.linear(m + ".self_attn.o_proj", self.merge(scores.softmax(-1) @ v))
             n = self.rms_norm(m + ".post_attention_layernorm", x)
-            x = x + self.linear(m + ".mlp.down_proj", F.silu(self.linear(m + ".mlp.gate_proj", n)) * self.linear(m + ".mlp.up_proj", n))
+            key = F.silu(self.linear(m + ".mlp.gate_proj", n)) * self.linear(m + ".mlp.up_proj", n)
+            value = self.linear(m + ".mlp.down_proj", key)
+            x = x + (value if at_mlp is None else at_mlp(i, key, value))
         return self.linear("lm_head", self.rms_norm("model.norm", x))
 
 

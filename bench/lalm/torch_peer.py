@@ -1,6 +1,8 @@
 """One contender of the benchmark: PyTorch. Prints one JSON line {"work", "peer", "threads", "seconds": [...]}.
 
-  torch_peer.py BUNDLE WORK THREADS RUNS
+  torch_peer.py BUNDLE WORK THREADS RUNS [POSITIONS]
+
+WORK: forward, forward_backward, train_step, or rome_edit with prompts of POSITIONS.
 """
 
 import json
@@ -21,10 +23,77 @@ def loss_of(model, ids, mask, audio):
     return F.cross_entropy(rows, ids[:, -LABELS:].reshape(-1))
 
 
+def time_runs(step, work, threads, runs):
+    for _ in range(2):
+        step()
+    seconds = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    print(json.dumps({"work": work, "peer": "PyTorch " + torch.__version__, "threads": threads, "seconds": seconds}))
+
+
+# ROME as its authors' code does it (arXiv 2202.05262): weights frozen, and every step of the target vector runs the whole model forward
+# over all views and the prompt whose answer is to stay, then backward to the vector.
+VIEWS, STEPS, TARGET, RATE, CLAMP, DECAY, KL_WEIGHT = 5, 20, 2, 0.5, 10.0, 1e-3, 0.0625
+
+
+def rome_edit(model, positions):
+    model.requires_grad_(False)
+    block = min(round(0.55 * model.blocks), model.blocks - 1)
+    rows = -(-((FRAMES - 1) // 2 + 1) // model.stack) + 1
+    ids, mask, audio = batch_of(model, VIEWS + 1, VIEWS + 1, positions + TARGET - rows, FRAMES)
+    last = positions - 1
+    targets = ids[:VIEWS, positions:] % model.audio_id
+    weights = torch.tensor([0.5] + [0.5 / (VIEWS - 1)] * (VIEWS - 1))
+    down = model.w[f"model.layers.{block}.mlp.down_proj.weight"]
+
+    def edit():
+        seen = {}
+        delta = torch.zeros(down.shape[1], requires_grad=True)
+
+        def inject(i, key, value):
+            if i != block:
+                return value
+            if not seen:
+                seen["key"], seen["value"] = key[:VIEWS, last].clone(), value[:VIEWS, last].clone()
+            value = value.clone()
+            value[:, last] += delta
+            return value
+
+        optimizer = torch.optim.Adam([delta], lr=RATE)
+        reference = None
+        for step in range(STEPS):
+            logits = model(ids, mask, audio, inject)
+            nll = -logits[:VIEWS, last : last + TARGET].log_softmax(-1).gather(-1, targets[..., None]).squeeze(-1).mean(-1)
+            neutral = logits[VIEWS, last].log_softmax(-1)
+            reference = neutral.detach() if reference is None else reference
+            start = seen["value"][0].norm()
+            divergence = F.kl_div(reference, neutral, log_target=True, reduction="sum")
+            loss = (weights * nll).sum() + KL_WEIGHT * divergence + DECAY * delta.norm() / start**2
+            if step + 1 == STEPS:
+                break
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                delta.mul_(min(1.0, float(CLAMP * start / delta.norm())))
+        with torch.no_grad():
+            key = seen["key"][0]
+            u = (weights[:, None] * seen["key"]).sum(0)
+            u = u / u.norm()
+            return torch.outer(u, delta / (key @ u))
+
+    return edit
+
+
 def main():
     bundle, work, threads, runs = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     torch.set_num_threads(threads)
     model = Lalm(bundle)
+    if work == "rome_edit":
+        return time_runs(rome_edit(model, int(sys.argv[5])), work, threads, runs)
     ids, mask, audio = batch_of(model, BATCH, CLIPS, TEXT, FRAMES)
     ids[:, -LABELS:] %= model.audio_id
     learnt = [p for p in model.parameters() if p.requires_grad]
@@ -43,15 +112,7 @@ def main():
         torch.nn.utils.clip_grad_norm_(learnt, 1.0)
         optimizer.step()
 
-    step = {"forward": forward, "forward_backward": forward_backward, "train_step": train_step}[work]
-    for _ in range(2):
-        step()
-    seconds = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - start)
-    print(json.dumps({"work": work, "peer": "PyTorch " + torch.__version__, "threads": threads, "seconds": seconds}))
+    time_runs({"forward": forward, "forward_backward": forward_backward, "train_step": train_step}[work], work, threads, runs)
 
 
 main()
