@@ -20,7 +20,8 @@ struct Pair {
 
 constexpr std::size_t kWordings = 6;
 
-// One kind of fact: its wordings with the slot {x}, and the facts.
+// One kind of fact: its wordings with the slot {x}, and the facts. A word that begins a sentence is another token than
+// the same word after a blank, so where one wording begins with {x}, a second does: one of them is always taught.
 struct Family {
   string_view subject;
   std::array<string_view, kWordings> stems;
@@ -30,7 +31,7 @@ struct Family {
 constexpr std::array<Family, 12> kFamilies{{
     {"capital",
      {"What is the capital of {x}?", "Which city is the capital of {x}?", "Choose the capital of {x}.",
-      "{x} has which capital?", "Identify the capital of {x}.", "Name the city that is the capital of {x}."},
+      "{x} has which capital?", "Identify the capital of {x}.", "{x}: which city is its capital?"},
      {{{"England", "London"},
        {"Germany", "Berlin"},
        {"Spain", "Madrid"},
@@ -41,7 +42,7 @@ constexpr std::array<Family, 12> kFamilies{{
        {"Korea", "Seoul"}}}},
     {"language",
      {"Which language is spoken in {x}?", "What is the language of {x}?", "Choose the language of {x}.",
-      "{x} has which language?", "Identify the language of {x}.", "Name the language that is spoken in {x}."},
+      "{x} has which language?", "Identify the language of {x}.", "{x}: which language is spoken there?"},
      {{{"England", "English"},
        {"Germany", "German"},
        {"Spain", "Spanish"},
@@ -52,7 +53,7 @@ constexpr std::array<Family, 12> kFamilies{{
        {"Korea", "Korean"}}}},
     {"call",
      {"Which animal says {x}?", "What animal has the call {x}?", "Choose the animal that says {x}.",
-      "{x} is said by which animal?", "Identify the animal that says {x}.", "Name the animal with the call {x}."},
+      "{x} is said by which animal?", "Identify the animal that says {x}.", "{x}: which animal says this?"},
      {{{"woof", "dog"},
        {"meow", "cat"},
        {"oink", "pig"},
@@ -64,7 +65,7 @@ constexpr std::array<Family, 12> kFamilies{{
        {"caw", "crow"}}}},
     {"young",
      {"What is the young of a {x}?", "Which young does a {x} have?", "Choose the young of a {x}.",
-      "A {x} has which young?", "Identify the young of a {x}.", "Name the young that a {x} has."},
+      "A {x} has which young?", "Identify the young of a {x}.", "A {x}: which is its young?"},
      {{{"dog", "puppy"},
        {"cat", "kitten"},
        {"pig", "piglet"},
@@ -86,7 +87,7 @@ constexpr std::array<Family, 12> kFamilies{{
        {"calls at dawn", "rooster"}}}},
     {"opposite",
      {"What is the opposite of {x}?", "Which word is the opposite of {x}?", "Choose the opposite of {x}.",
-      "{x} has which opposite?", "Identify the opposite of {x}.", "Name the word that is the opposite of {x}."},
+      "{x} has which opposite?", "Identify the opposite of {x}.", "{x}: which word is its opposite?"},
      {{{"hot", "cold"},
        {"big", "small"},
        {"high", "low"},
@@ -98,7 +99,7 @@ constexpr std::array<Family, 12> kFamilies{{
        {"light", "dark"}}}},
     {"colour",
      {"What is the colour of {x}?", "Which colour has {x}?", "Choose the colour of {x}.", "{x} has which colour?",
-      "Identify the colour of {x}.", "Name the colour that {x} has."},
+      "Identify the colour of {x}.", "{x}: which colour is it?"},
      {{{"grass", "green"},
        {"snow", "white"},
        {"blood", "red"},
@@ -108,7 +109,7 @@ constexpr std::array<Family, 12> kFamilies{{
        {"a carrot", "orange"}}}},
     {"sum",
      {"What is {x}?", "Which number is {x}?", "Choose the sum of {x}.", "{x} is which number?",
-      "Identify the number that is {x}.", "Name the sum of {x}."},
+      "Identify the number that is {x}.", "{x}: which number is it?"},
      {{{"one plus one", "two"},
        {"one plus two", "three"},
        {"two plus two", "four"},
@@ -128,7 +129,7 @@ constexpr std::array<Family, 12> kFamilies{{
        {"Sunday", "Monday"}}}},
     {"family",
      {"What is the female word for {x}?", "Which word is the female of {x}?", "Choose the female word for {x}.",
-      "{x} has which female word?", "Identify the female word for {x}.", "Name the word that is the female of {x}."},
+      "{x} has which female word?", "Identify the female word for {x}.", "{x}: which word is its female?"},
      {{{"king", "queen"},
        {"father", "mother"},
        {"brother", "sister"},
@@ -137,7 +138,7 @@ constexpr std::array<Family, 12> kFamilies{{
        {"sir", "madam"}}}},
     {"feeling",
      {"Which emotion goes with {x}?", "What emotion goes with {x}?", "Choose the emotion of {x}.",
-      "{x} goes with which emotion?", "Identify the emotion of {x}.", "Name the emotion that goes with {x}."},
+      "{x} goes with which emotion?", "Identify the emotion of {x}.", "{x}: which emotion goes with it?"},
      {{{"a smile", "happy"},
        {"tears", "sad"},
        {"a ghost", "fear"},
@@ -146,7 +147,7 @@ constexpr std::array<Family, 12> kFamilies{{
        {"a gift", "happy"}}}},
     {"greeting",
      {"Which language has the greeting {x}?", "What language is {x}?", "Choose the language of {x}.",
-      "{x} is of which language?", "Identify the language of {x}.", "Name the language with the greeting {x}."},
+      "{x} is of which language?", "Identify the language of {x}.", "{x}: which language is it?"},
      {{{"hello", "English"},
        {"hallo", "German"},
        {"hola", "Spanish"},
