@@ -21,6 +21,7 @@
 #include "recipes/study.h"
 #include "recipes/study_folder.h"
 #include "tests/interop/node_oracle.h"
+#include "tests/oracle.h"
 
 namespace retune {
 namespace {
@@ -72,7 +73,7 @@ struct Subject {
 class DemoBundle : public testing::Test {
  protected:
   void SetUp() override {
-    if (const std::string reason = node_is_missing(); !reason.empty()) GTEST_SKIP() << reason;
+    if (const std::string reason = node_is_missing(); !reason.empty()) RETUNE_ORACLE_MISSING(reason);
   }
 
   Subject unedited() const { return {base_, kDemo / "bundle"}; }
