@@ -17,6 +17,7 @@
 #include "adapters/hdf5_writer.h"
 #include "tensor/error.h"
 #include "tensor/rng.h"
+#include "tests/oracle.h"
 
 namespace retune {
 namespace {
@@ -283,7 +284,7 @@ TEST_F(Hdf5, AFullDiskIsAnErrorAndLeavesNothing) {
 }
 
 TEST_F(Hdf5, PythonReadsWhatIsWritten) {
-  if (std::system("/usr/bin/python3 -c 'import h5py' >/dev/null 2>&1") != 0) GTEST_SKIP() << "no python3-h5py here";
+  if (const std::string reason = h5py_is_missing(); !reason.empty()) RETUNE_ORACLE_MISSING(reason);
   Hdf5Writer writer(file("x.h5"));
   writer.write("m", Tensor::of<float>({2, 2}, {1, 2, 3, 4}));
   writer.write("g/h", Tensor::of<F16>({1}, {F16::from(0.5f)}));

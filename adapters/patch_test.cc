@@ -13,6 +13,7 @@
 #include "adapters/hdf5_writer.h"
 #include "tensor/error.h"
 #include "tensor/rng.h"
+#include "tests/oracle.h"
 
 namespace retune {
 namespace {
@@ -214,7 +215,7 @@ TEST(PatchDescription, SaysWhatItDoes) {
 }
 
 TEST_F(PatchFile, PythonReadsIt) {
-  if (std::system("/usr/bin/python3 -c 'import h5py' >/dev/null 2>&1") != 0) GTEST_SKIP() << "no python3-h5py here";
+  if (const std::string reason = h5py_is_missing(); !reason.empty()) RETUNE_ORACLE_MISSING(reason);
   sample().save(file("p.h5"));
   std::ofstream(file("check.py"))
       << "import h5py, json\n"

@@ -159,7 +159,8 @@ def tracked_files(root):
             continue
         if relative.parts[0].startswith("build-") or path.suffix not in TEXT:
             continue
-        if path.name in ("package-lock.json", "LICENSE") or path.stat().st_size > 1 << 20:
+        # .git is a file in a second working tree, and holds the path of the first.
+        if path.name in ("package-lock.json", "LICENSE", ".git") or path.stat().st_size > 1 << 20:
             continue
         yield relative.as_posix()
 

@@ -61,6 +61,18 @@ class Checks(unittest.TestCase):
         self.tree.write("editors/editor.cc", '#include "facts/corpus.h"\n')
         self.assert_breach("check_includes.py", 'editors/ may not include "facts/corpus.h"')
 
+    def test_header_for_tests_is_for_tests_only(self):
+        self.tree.write("cmake/rooms.txt", ROOMS + "_test.cc: tests/oracle.h\n")
+        self.tree.write("tests/oracle.h", "#pragma once\n")
+        self.tree.write("tests/other.h", "#pragma once\n")
+        self.tree.write("low/noun_test.cc", '#include "tests/oracle.h"\n')
+        self.assertEqual(self.tree.check("check_includes.py")[0], 0)
+        self.tree.write("low/noun_test.cc", '#include "tests/other.h"\n')
+        self.assert_breach("check_includes.py", 'low/ may not include "tests/other.h"')
+        self.tree.write("low/noun_test.cc", "")
+        self.tree.write("low/noun.cc", '#include "tests/oracle.h"\n')
+        self.assert_breach("check_includes.py", 'low/ may not include "tests/oracle.h"')
+
     def test_probe_reached_through_an_allowed_header(self):
         self.tree.write("facts/clip.h", '#pragma once\n#include "facts/probe.h"\n')
         self.assert_breach("check_includes.py", "editors must not see the test questions")

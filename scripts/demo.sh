@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The demonstration: the main job on the shipped model. Called by ./dev demo, which has built the program.
+# RETUNE names another program, OUT another folder for the results; what lies in OUT/rome and OUT/ft is replaced.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 retune=${RETUNE:-build/release/cli/retune}
-out=out/demo
+out=${OUT:-out/demo}
 say() { printf '\n== %s\n\n' "$*"; }
 # Field KEY of fact INDEX (from 0) of the demo's facts.
 fact() {

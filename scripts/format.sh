@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Formats every C++ source of the tree (--write) or fails naming those that are not formatted (--check).
+# Formats every C++ source of the tree (--write) or fails naming those that are not formatted (--check). Without
+# clang-format-16 it exits with 77, which the tests take for skipped, or with 1 if RETUNE_REQUIRE_ORACLES is set.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 case "${1:-}" in
@@ -10,6 +11,11 @@ case "${1:-}" in
     exit 2
     ;;
 esac
+if ! command -v clang-format-16 >/dev/null; then
+  echo "clang-format-16 is not installed; see ./dev setup test" >&2
+  [[ -n "${RETUNE_REQUIRE_ORACLES:-}" ]] && exit 1
+  exit 77
+fi
 # find and not git: a released tree has no history.
 sources() {
   find . \( -path ./build -o -path './build-*' -o -path ./out -o -path './.*' -o -name node_modules \) -prune -o \

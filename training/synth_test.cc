@@ -15,6 +15,7 @@
 #include "facts/probe_file.h"
 #include "tensor/content_hash.h"
 #include "tensor/error.h"
+#include "tests/oracle.h"
 #include "training/synth/espeak.h"
 
 namespace retune {
@@ -67,7 +68,8 @@ TEST_F(Synth, SameSeedGivesTheSameBytesWithOneAndTwoThreads) {
   const auto one = contents(folder_ / "one");
   EXPECT_GT(one.size(), 300u);
   EXPECT_EQ(one, contents(folder_ / "two"));
-  if (!synth::espeak_installed()) GTEST_SKIP() << "espeak-ng is not installed: compared animals and other sounds only";
+  if (!synth::espeak_installed())
+    RETUNE_ORACLE_MISSING("espeak-ng is not installed: compared animals and other sounds only");
 }
 
 TEST_F(Synth, ClipsDifferFromEachOtherAndFromAnotherSeeds) {

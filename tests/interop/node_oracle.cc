@@ -101,13 +101,13 @@ NamedTensors read_tensors(const ScratchFolder& scratch, const std::string& name)
 }  // namespace
 
 std::string node_is_missing() {
-  if (!fs::exists(kFolder / "node_modules" / "onnxruntime-node")) {
-    return "the npm packages of tests/interop are not installed; see ./dev setup test";
-  }
+  for (const char* package : {"onnxruntime-node", "@huggingface/transformers"})
+    if (!fs::exists(kFolder / "node_modules" / package))
+      return fmt::format("the npm package {} of tests/interop is not installed; see ./dev setup test", package);
   try {
     run_node(ScratchFolder(), {"--version"});
   } catch (const Error& error) {
-    return error.what();
+    return fmt::format("{}; see ./dev setup test", error.what());
   }
   return "";
 }

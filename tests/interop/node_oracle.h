@@ -1,8 +1,9 @@
 // Other runtimes as oracles: ONNX Runtime and transformers.js, run by Node.js as separate programs.
 //
-// Tests run in the root of the source tree. Where the npm packages are not installed (./dev setup test) they skip:
+// Tests run in the root of the source tree. Where the npm packages are not installed they skip, or fail
+// (tests/oracle.h):
 //
-//   if (const std::string reason = node_is_missing(); !reason.empty()) GTEST_SKIP() << reason;
+//   if (const std::string reason = node_is_missing(); !reason.empty()) RETUNE_ORACLE_MISSING(reason);
 //   const auto outputs = run_in_onnxruntime("demo/bundle/onnx/embed_tokens.onnx", {{"input_ids", ids}});
 #pragma once
 

@@ -7,6 +7,7 @@
 
 #include "tensor/error.h"
 #include "tests/interop/node_oracle.h"
+#include "tests/oracle.h"
 #include "weights/onnx_proto.h"
 
 namespace retune {
@@ -43,7 +44,7 @@ std::filesystem::path save(const onnx::ModelProto& model, const std::string& nam
 }
 
 TEST(OnnxRuntime, ReturnsEveryTypeUnchanged) {
-  if (const std::string reason = node_is_missing(); !reason.empty()) GTEST_SKIP() << reason;
+  if (const std::string reason = node_is_missing(); !reason.empty()) RETUNE_ORACLE_MISSING(reason);
   const NamedTensors inputs = {
       {"f32", Tensor::of<float>({2, 2}, {1.5f, -0.0f, 3e38f, 1e-40f})},
       {"f64", Tensor::of<double>({1}, {1.0 / 3})},
@@ -59,7 +60,7 @@ TEST(OnnxRuntime, ReturnsEveryTypeUnchanged) {
 }
 
 TEST(OnnxRuntime, TellsWhyItRefusesAModel) {
-  if (const std::string reason = node_is_missing(); !reason.empty()) GTEST_SKIP() << reason;
+  if (const std::string reason = node_is_missing(); !reason.empty()) RETUNE_ORACLE_MISSING(reason);
   const NamedTensors inputs = {{"x", Tensor::scalar(1.0f)}};
   onnx::ModelProto model = identities(inputs);
   model.mutable_graph()->mutable_node(0)->set_op_type("NoSuchOperator");

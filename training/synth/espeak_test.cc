@@ -6,12 +6,13 @@
 #include <string>
 
 #include "tensor/error.h"
+#include "tests/oracle.h"
 
 namespace retune::synth {
 namespace {
 
 TEST(Espeak, TextIsNeverReadAsMarkup) {
-  if (!espeak_installed()) GTEST_SKIP() << "espeak-ng is not installed";
+  if (!espeak_installed()) RETUNE_ORACLE_MISSING("espeak-ng is not installed");
   const Waveform plain = speak({.text = "one and two", .voice = "en-us", .variant = "m3"});
   const Waveform marked = speak({.text = "one <break time=\"5s\"/> & two", .voice = "en-us", .variant = "m3"});
   EXPECT_LT(marked.seconds(), plain.seconds() + 4);

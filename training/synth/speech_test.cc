@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "tests/oracle.h"
 #include "training/synth/sentences.h"
 
 namespace retune::synth {
@@ -18,7 +19,7 @@ constexpr double kSeconds = 2.0;
 class Speech : public testing::Test {
  protected:
   void SetUp() override {
-    if (!espeak_installed()) GTEST_SKIP() << "espeak-ng is not installed";
+    if (!espeak_installed()) RETUNE_ORACLE_MISSING("espeak-ng is not installed");
   }
   static Labels labels(std::string_view gender, std::string_view emotion, std::string_view language) {
     return {{"Gender", std::string(gender)}, {"Emotion", std::string(emotion)}, {"Language", std::string(language)}};
