@@ -82,6 +82,9 @@ class Bundle {
 };
 
 struct BundleProof {
+// By what a bundle is known where one is to be replaced.
+FolderMarks bundle_marks();
+
   std::vector<ExportProof> files;  // of each model file that was edited
   double logit_difference =
       0;  // largest, relative to the logits' range, between the measured model and the reloaded one
@@ -89,7 +92,8 @@ struct BundleProof {
 
 // Writes the bundle's files with the edited tensors in place, everything else byte for byte, whole or not at all, and
 // proves it (architecture decision 7): reads back, compares, and asks the reloaded bundle the prompts. proof_error
-// (exit 4) if a delta rounds away entirely or anything else differs. `out` equal to or inside the source is refused.
+// (exit 4) if a delta rounds away entirely or anything else differs. `out` equal to, inside or around the source is
+// refused.
 BundleProof save(const Bundle& bundle, const std::filesystem::path& out, Existing existing, Session& session,
                  const std::vector<std::string>& proof_questions);
 

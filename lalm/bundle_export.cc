@@ -72,12 +72,14 @@ double relative_difference(const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
+FolderMarks bundle_marks() { return {.holds = {"config.json", "onnx"}}; }
+
 BundleProof save(const Bundle& bundle, const fs::path& out, Existing existing, Session& session,
                  const std::vector<std::string>& proof_questions) {
   check_output_apart(out, bundle.folder());
   const auto edits = edits_by_file(bundle);
   refuse_lost_edits(bundle, edits);
-  StagedFolder staged(out, existing);
+  StagedFolder staged(out, existing, bundle_marks());
   BundleProof proof;
   std::set<fs::path> written;
   for (const auto& [file, tensors] : edits) {
