@@ -51,6 +51,7 @@ EvalReport run_eval(const EvalRun& run, Session& session) {
   if (!run.out.empty()) {
     check_output_apart(run.out, run.model);
     if (run.base) check_output_apart(run.out, *run.base);
+    check_output_holds_no_clip(run.out, probes);
     staged.emplace(run.out, run.existing,
                    FolderMarks{.holds = {kResultsFile, kSummaryFile}, .holds_none = {kJournalFile}});  // not a study
   }

@@ -50,11 +50,15 @@ void check_mode(const Editor& editor, StudyMode mode, std::size_t facts) {
     throw user_error("method '{}' cannot edit a model that it has edited; use mode single or batch", info.word);
 }
 
-// Results that lie around the model could be taken for a study's and be replaced, the model with them.
-void check_not_around(const fs::path& out, const fs::path& model) {
-  const fs::path inside = fs::weakly_canonical(model).lexically_relative(fs::weakly_canonical(out));
-  if (!inside.empty() && *inside.begin() != "..")
-    throw user_error("the output folder {} holds the model {}; choose another place", out.string(), model.string());
+// Of what only the recipe and the facts name, too: the program checks its command line itself.
+void check_apart(const EditRun& run, const FactSet& facts) {
+  check_output_apart(run.out, run.model);
+  if (const auto file = run.recipe.facts()) check_output_apart(run.out, *file);
+  check_output_holds_no_clip(run.out, facts.probes());
+  const auto corpus = run.recipe.corpus();
+  if (!corpus) return;
+  check_output_apart(run.out, *corpus);
+  check_output_holds_not(run.out, run.recipe.corpus_audio_root().value_or(default_audio_root(*corpus).string()));
 }
 
 std::vector<Probe> probes_of(const FactSet& facts, const Cell& cell) {
@@ -83,8 +87,7 @@ struct Work {
         sites(editor->sites(base)) {
     if (cells.empty()) throw user_error("there are no facts to edit");
     check_mode(*editor, run.recipe.mode(), facts.facts().size());
-    check_output_apart(run.out, run.model);
-    check_not_around(run.out, run.model);
+    check_apart(run, facts);
     facts.check_audio();
     if (const auto path = run.recipe.corpus()) {
       corpus = Corpus::load(*path, run.recipe.corpus_audio_root().value_or(default_audio_root(*path).string()));

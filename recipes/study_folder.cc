@@ -1,5 +1,8 @@
 #include "recipes/study_folder.h"
 
+#include <algorithm>
+#include <set>
+#include <string>
 #include <system_error>
 #include <vector>
 
@@ -68,3 +71,10 @@ std::int64_t folder_bytes(const fs::path& folder) {
 }
 
 }  // namespace retune
+void check_output_holds_no_clip(const fs::path& out, std::span<const Probe> probes) {
+  std::set<fs::path> folders;
+  for (const Probe& probe : probes)
+    if (probe.clip && probe.clip->exists()) folders.insert(probe.clip->locate().parent_path());
+  for (const fs::path& folder : folders) check_output_holds_not(out, folder.empty() ? "." : folder);
+}
+

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 
+#include "facts/probe.h"
 #include "recipes/journal.h"
 #include "tensor/content_hash.h"
 #include "tensor/staged_output.h"
@@ -29,3 +31,6 @@ Journal open_study(const std::filesystem::path& folder, const ContentHash& ident
 std::int64_t folder_bytes(const std::filesystem::path& folder);
 
 }  // namespace retune
+// User error if `out` is or holds a folder in which one of the clips lies (tensor/staged_output.h).
+void check_output_holds_no_clip(const std::filesystem::path& out, std::span<const Probe> probes);
+

@@ -313,7 +313,7 @@ TEST_F(Study, RefusesBeforeItWrites) {
   what = edit("bundle/inside", recipe());
   refused(what, "bundle");
   what = edit("", recipe());
-  EXPECT_THAT(error_of([&] { run(what); }).what(), HasSubstr("holds the model"));
+  EXPECT_THAT(error_of([&] { run(what); }).what(), HasSubstr("holds"));
   fs::create_directories(root() / "full");
   write_text(root() / "full" / "mine.txt", "x");
   EXPECT_THAT(error_of([&] { run(edit("full", recipe())); }).what(), HasSubstr("not empty"));
