@@ -7,6 +7,7 @@
 #include "cli/arguments.h"
 #include "cli/commands/commands.h"
 #include "cli/console.h"
+#include "cli/interrupt.h"
 #include "cli/proof_text.h"
 #include "cli/session_flags.h"
 #include "lalm/bundle.h"
@@ -38,7 +39,9 @@ int show(const Arguments& arguments, Console& console) {
 
 int write_bundle(const Bundle& bundle, const Arguments& arguments, Console& console) {
   Session session(session_options(arguments));
-  const BundleProof proof = save(bundle, arguments.path("out"), existing_output(arguments), session, {kProofQuestion});
+  const InterruptGuard guard;
+  const BundleProof proof = save(bundle, arguments.path("out"), existing_output(arguments), session, {kProofQuestion},
+                                 [&guard] { guard.check(); });
   if (arguments.on("json")) {
     Json document = proof_json(proof);
     document["bundle"] = arguments.text("out");
