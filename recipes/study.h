@@ -39,7 +39,8 @@ struct EditRun {
   std::filesystem::path model;
   FactSet facts;
   std::filesystem::path out;
-  // The cell whose model is exported, from 1. Batch and sequential runs of one cell export it unasked.
+  // The cell whose model is exported, from 1. Batch and sequential runs of one cell export it unasked; in batch mode
+  // none can be chosen.
   std::optional<std::int64_t> export_cell = {};
   // What may happen to a folder that holds something else than this study so far; kReplace removes another study's
   // files and leaves what is no study's. The study itself goes on in either case.

@@ -144,7 +144,7 @@ Command edit_command() {
            {.name = "limit", .type = Flag::Type::kInteger, .meaning = "edits, the first so many", .least = 1},
            {.name = "export",
             .type = Flag::Type::kInteger,
-            .meaning = "number of the edit whose model is written as well (single mode)",
+            .meaning = "number of the edit (single mode) or sequence (sequential mode) whose model is written as well",
             .least = 1},
            {.name = "out", .type = Flag::Type::kOutputFolder, .meaning = "folder to write", .required = true},
            {.name = "force",
