@@ -66,6 +66,8 @@ class ValueReader {
         check_bytes(value);
         return {value};
       case Flag::Type::kPath:
+      case Flag::Type::kOutputFile:
+      case Flag::Type::kOutputFolder:
         if (value.empty()) throw wrong("a path", value);
         return {value};
       case Flag::Type::kText:

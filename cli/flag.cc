@@ -19,6 +19,8 @@ std::string_view placeholder(Flag::Type type) {
     case Flag::Type::kText:
       return "TEXT";
     case Flag::Type::kPath:
+    case Flag::Type::kOutputFile:
+    case Flag::Type::kOutputFolder:
       return "PATH";
     case Flag::Type::kTexts:
       return "TEXT,...";

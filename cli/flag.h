@@ -18,7 +18,9 @@ struct Flag {
     kInteger,  // --name 3
     kNumber,   // --name 0.5
     kText,
-    kPath,
+    kPath,        // to read
+    kOutputFile,  // to write (output_check.h); the command has --force too
+    kOutputFolder,
     kTexts,    // --name A,B,C; a comma inside one is written "\,"
     kNumbers,  // --name 0.5,0.25
     kBytes,    // --name 2GiB; B, KiB, MiB, GiB, TiB

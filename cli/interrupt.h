@@ -1,4 +1,5 @@
-// What Ctrl-C (SIGINT) and SIGTERM do: exit code 3, and nothing half-written under a final name.
+// What Ctrl-C (SIGINT), SIGTERM and a closed terminal (SIGHUP, unless nohup ignores it) do: exit code 3, and nothing
+// half-written under a final name.
 //
 // Most commands write once, at the end: they end at once, with one line. A command that can stop between two steps
 // keeps an InterruptGuard while it works; then the first signal raises a flag, and a second one ends the program at

@@ -22,6 +22,21 @@ TEST(InterruptGuard, TurnsTheFirstSignalIntoAFlag) {
   }
 }
 
+// A closed terminal ended the program with 129 and without a word.
+TEST(InterruptGuard, TakesAClosedTerminalForAnInterruption) {
+  std::signal(SIGHUP, SIG_DFL);
+  const InterruptGuard guard;
+  std::raise(SIGHUP);
+  EXPECT_TRUE(guard.flag().load());
+}
+
+TEST(InterruptGuard, LeavesAHangupIgnoredThatNohupIgnores) {
+  std::signal(SIGHUP, SIG_IGN);
+  const InterruptGuard guard;
+  std::raise(SIGHUP);
+  EXPECT_FALSE(guard.flag().load());
+}
+
 TEST(InterruptGuard, IsLoweredForTheNextCommand) {
   {
     const InterruptGuard guard;

@@ -7,11 +7,14 @@
 #include "editors/settings.h"
 #include "graph/import.h"
 #include "tensor/error.h"
+#include "tensor/staged_output.h"
 
 namespace retune {
 
-OnnxProgram open_program(const std::filesystem::path& file) {
+OnnxProgram open_program(const std::filesystem::path& file, const std::filesystem::path& outputs) {
   OnnxModel model = OnnxModel::open(file);
+  for (const std::string& location : model.external_locations())
+    check_output_apart(outputs, file.parent_path() / location);
   auto graph = std::make_shared<const Graph>(import_onnx(model, file.filename().string()));
   Parameters parameters = parameters_of(*graph, model);
   return {std::move(model), std::move(graph), std::move(parameters)};

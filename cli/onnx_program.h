@@ -17,8 +17,8 @@ struct OnnxProgram {
   Parameters parameters;
 };
 
-// User errors: see OnnxModel::open and import_onnx.
-OnnxProgram open_program(const std::filesystem::path& file);
+// User errors: see OnnxModel::open and import_onnx; `outputs` is one of the model's files of external data.
+OnnxProgram open_program(const std::filesystem::path& file, const std::filesystem::path& outputs);
 
 // Makes a float constant of the graph (an initializer of one element) a parameter, so that a gradient can be taken with
 // respect to it. Patterns that need its value while planning do not find it then.

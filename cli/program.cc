@@ -7,6 +7,7 @@
 #include "cli/arguments.h"
 #include "cli/command.h"
 #include "cli/help.h"
+#include "cli/output_check.h"
 #include "cli/version.h"
 #include "editors/settings.h"
 #include "tensor/error.h"
@@ -101,6 +102,7 @@ int dispatch(std::span<const std::string> words, Streams streams) {
     streams.out << version_text();
     return 0;
   }
+  check_outputs(*command, arguments);
   Console console(streams, arguments.text("log"));
   return command->run(arguments, console);
 }

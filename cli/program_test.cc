@@ -14,6 +14,7 @@
 #include "eval/answer_log.h"
 #include "graph/graph_builder.h"
 #include "graph/import.h"
+#include "weights/onnx_proto.h"
 
 namespace retune {
 namespace {
@@ -58,6 +59,11 @@ class Program : public testing::Test {
   std::string at(const std::string& name) const { return (folder_ / name).string(); }
   void write(const std::string& name, const std::string& text) const {
     std::ofstream(folder_ / name, std::ios::binary) << text;
+  }
+
+  std::string bytes(const std::string& name) const {
+    std::ifstream file(folder_ / name, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
   }
 
   // y = x W + b with x [2, 3], W [3, 2], b [2].
@@ -156,6 +162,83 @@ TEST_F(Program, DifferentiatesWithRespectToAScalar) {
       retune({"grad", at("gain.onnx"), "--inputs", at("in.h5"), "--of", "y", "--wrt", "gain", "--outputs", at("g.h5")});
   ASSERT_EQ(ran.code, 0) << ran.err;
   EXPECT_TRUE(identical(read_tensors(folder_ / "g.h5").at("gain"), Tensor::scalar<float>(7))) << "the sum of x";
+}
+
+// `run --outputs` replaced the model or the inputs that it had just read, and any other file, without a word.
+TEST_F(Program, NeverWritesOverWhatItReads) {
+  write_affine();
+  const std::string model = bytes("affine.onnx"), inputs = bytes("in.h5");
+  for (const char* over : {"affine.onnx", "in.h5"}) {
+    expect_refused({"run", at("affine.onnx"), "--inputs", at("in.h5"), "--outputs", at(over), "--force"}, 2,
+                   "which is being read");
+    expect_refused({"grad", at("affine.onnx"), "--inputs", at("in.h5"), "--of", "y", "--outputs", at(over), "--force"},
+                   2, "which is being read");
+  }
+  EXPECT_EQ(bytes("affine.onnx"), model);
+  EXPECT_EQ(bytes("in.h5"), inputs);
+
+  write("p.h5", "a patch");
+  expect_refused({"patch", "merge", at("p.h5"), at("p.h5"), "--out", at("p.h5"), "--force"}, 2, "which is being read");
+  fs::create_directories(folder_ / "model" / "onnx");
+  expect_refused({"patch", "diff", at("model"), at("other"), "--out", at("model/onnx/embed.onnx")}, 2,
+                 "which is being read");
+}
+
+TEST_F(Program, NeverWritesOverTheExternalDataOfItsModel) {
+  write_affine();
+  onnx::ModelProto model;
+  std::ifstream file(folder_ / "affine.onnx", std::ios::binary);
+  ASSERT_TRUE(model.ParseFromIstream(&file));
+  onnx::TensorProto& weights = *model.mutable_graph()->mutable_initializer(0);
+  const std::string raw = weights.raw_data();
+  weights.clear_raw_data();
+  weights.set_data_location(onnx::TensorProto::EXTERNAL);
+  auto* location = weights.add_external_data();
+  location->set_key("location");
+  location->set_value("affine.data");
+  write("affine.data", raw);
+  write("external.onnx", model.SerializeAsString());
+  const Ran ran = retune({"run", at("external.onnx"), "--inputs", at("in.h5"), "--outputs", at("out.h5")});
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  expect_refused({"run", at("external.onnx"), "--inputs", at("in.h5"), "--outputs", at("affine.data"), "--force"}, 2,
+                 "which is being read");
+  EXPECT_EQ(bytes("affine.data"), raw);
+}
+
+TEST_F(Program, ReplacesAFileOnlyWithForce) {
+  write_affine();
+  write("out.h5", "of another program");
+  std::vector<std::string> words{"run", at("affine.onnx"), "--inputs", at("in.h5"), "--outputs", at("out.h5")};
+  expect_refused(words, 2, "--force");
+  EXPECT_EQ(bytes("out.h5"), "of another program");
+  words.emplace_back("--force");
+  EXPECT_EQ(retune(words).code, 0);
+  EXPECT_EQ(read_tensors(folder_ / "out.h5").size(), 1U);
+}
+
+// With --force a folder that held the model, the facts or a patch was exchanged for the output.
+TEST_F(Program, NeverReplacesAFolderThatHoldsWhatItReads) {
+  fs::create_directories(folder_ / "par" / "model");
+  for (const char* name : {"facts.json", "recipe.json", "p.h5", "probes.jsonl"})
+    write(std::string("par/") + name, "[]");
+  const std::string par = at("par"), model = at("par/model"), elsewhere = at("model");
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"patch", "apply", model, at("p.h5")},
+           {"patch", "apply", elsewhere, at("par/p.h5")},
+           {"patch", "revert", elsewhere, at("p.h5"), "--base", model},
+           {"eval", elsewhere, "--facts", at("par/facts.json")},
+           {"eval", elsewhere, "--probes", at("par/probes.jsonl")},
+           {"eval", elsewhere, "--facts", at("facts.json"), "--base", model},
+           {"eval", elsewhere, "--facts", at("facts.json"), "--audio_root", model},
+           {"edit", elsewhere, "--recipe", at("par/recipe.json"), "--facts", at("facts.json")},
+           {"edit", elsewhere, "--recipe", at("recipe.json"), "--facts", at("par/facts.json")},
+           {"train", at("par/recipe.json")}}) {
+    std::vector<std::string> all = words;
+    all.insert(all.end(), {"--out", par, "--force"});
+    expect_refused(all, 2, "which is being read");
+  }
+  expect_refused({"synth", "--out", par, "--force"}, 2, "holds no synth.json");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "par"), {}), 5);
 }
 
 TEST_F(Program, RefusesInputsThatDoNotFit) {

@@ -1,16 +1,12 @@
 #include "facts/json_text.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <set>
 #include <system_error>
 #include <utility>
+
+#include "tensor/staged_output.h"
 
 namespace retune {
 namespace {
@@ -98,42 +94,6 @@ std::string trimmed(std::string_view text) {
   return std::string(text);
 }
 
-// Closes and, unless released, removes the temporary file of write_text.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(std::string path) : path_(std::move(path)) {
-    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (descriptor_ < 0) throw failure("cannot create {}: {}", path_, std::strerror(errno));
-  }
-  ~TemporaryFile() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-    if (!kept_) ::unlink(path_.c_str());
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-
-  void write(std::string_view text) {
-    while (!text.empty()) {
-      const ssize_t written = ::write(descriptor_, text.data(), text.size());
-      if (written < 0 && errno == EINTR) continue;
-      if (written <= 0) throw failure("cannot write {}: {}", path_, std::strerror(errno));
-      text.remove_prefix(static_cast<std::size_t>(written));
-    }
-  }
-  void rename_to(const std::filesystem::path& path) {
-    if (::fsync(descriptor_) != 0) throw failure("cannot flush {}: {}", path_, std::strerror(errno));
-    if (::rename(path_.c_str(), path.c_str()) != 0) {
-      throw failure("cannot rename {} to {}: {}", path_, path.string(), std::strerror(errno));
-    }
-    kept_ = true;
-  }
-
- private:
-  std::string path_;
-  int descriptor_ = -1;
-  bool kept_ = false;
-};
-
 }  // namespace
 
 std::string read_text(const std::filesystem::path& path, std::size_t max_bytes) {
@@ -152,11 +112,7 @@ std::string read_text(const std::filesystem::path& path, std::size_t max_bytes) 
   return text;
 }
 
-void write_text(const std::filesystem::path& path, std::string_view text) {
-  TemporaryFile file(path.string() + ".partial-" + std::to_string(::getpid()));
-  file.write(text);
-  file.rename_to(path);
-}
+void write_text(const std::filesystem::path& path, std::string_view text) { write_file_atomically(path, text); }
 
 std::string json_bytes(const nlohmann::ordered_json& value, int indent) {
   return value.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace);

@@ -27,8 +27,7 @@ struct JsonLimits {
 // reading).
 std::string read_text(const std::filesystem::path& path, std::size_t max_bytes = JsonLimits{}.max_bytes);
 
-// Writes through a temporary file beside `path` that is flushed and renamed: the file is whole or absent. Throws a
-// failure.
+// write_file_atomically (tensor/staged_output.h): the file is whole or absent.
 void write_text(const std::filesystem::path& path, std::string_view text);
 
 // How every file of this project prints JSON: keys in the order given, `indent` blanks a level, or one line for -1.

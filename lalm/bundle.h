@@ -9,6 +9,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -81,6 +82,9 @@ class Bundle {
   ModelView view_;
 };
 
+// By what a bundle is known where one is to be replaced.
+FolderMarks bundle_marks();
+
 struct BundleProof {
   std::vector<ExportProof> files;  // of each model file that was edited
   double logit_difference =
@@ -89,8 +93,10 @@ struct BundleProof {
 
 // Writes the bundle's files with the edited tensors in place, everything else byte for byte, whole or not at all, and
 // proves it (architecture decision 7): reads back, compares, and asks the reloaded bundle the prompts. proof_error
-// (exit 4) if a delta rounds away entirely or anything else differs. `out` equal to or inside the source is refused.
+// (exit 4) if a delta rounds away entirely or anything else differs. `out` equal to, inside or around the source is
+// refused. `between_steps` is called before each file and prompt: what it throws reaches the caller, and nothing is
+// left.
 BundleProof save(const Bundle& bundle, const std::filesystem::path& out, Existing existing, Session& session,
-                 const std::vector<std::string>& proof_questions);
+                 const std::vector<std::string>& proof_questions, const std::function<void()>& between_steps = {});
 
 }  // namespace retune

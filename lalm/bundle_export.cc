@@ -72,15 +72,21 @@ double relative_difference(const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
+FolderMarks bundle_marks() { return {.holds = {"config.json", "onnx"}}; }
+
 BundleProof save(const Bundle& bundle, const fs::path& out, Existing existing, Session& session,
-                 const std::vector<std::string>& proof_questions) {
+                 const std::vector<std::string>& proof_questions, const std::function<void()>& between_steps) {
+  const auto pause = [&] {
+    if (between_steps) between_steps();
+  };
   check_output_apart(out, bundle.folder());
   const auto edits = edits_by_file(bundle);
   refuse_lost_edits(bundle, edits);
-  StagedFolder staged(out, existing);
+  StagedFolder staged(out, existing, bundle_marks());
   BundleProof proof;
   std::set<fs::path> written;
   for (const auto& [file, tensors] : edits) {
+    pause();
     const OnnxModel& source = *bundle.models().at(file);
     fs::create_directories((staged.path() / file).parent_path());
     write_edited(source, tensors, staged.path() / file);
@@ -88,14 +94,17 @@ BundleProof save(const Bundle& bundle, const fs::path& out, Existing existing, S
     for (const std::string& location : source.external_locations())
       written.insert(fs::path(file).parent_path() / location);
   }
+  pause();
   copy_other_files(bundle.folder(), staged.path(), written);
   for (const auto& [file, tensors] : edits) {
+    pause();
     const OnnxModel& source = *bundle.models().at(file);
     const ProofMode mode = source.file_bytes() < kFullProofBytes ? ProofMode::kFull : ProofMode::kRanges;
     proof.files.push_back(prove_export(source, staged.path() / file, tensors, mode));
   }
   const Bundle reloaded = Bundle::open(staged.path());
   for (const std::string& question : proof_questions) {
+    pause();
     const Prompt prompt = prompt_for(session, bundle, question, std::nullopt);
     const Tensor measured = logits_of(session, bundle, prompt, {}, prompt.length() - 1);
     const Tensor again = logits_of(session, reloaded, prompt, {}, prompt.length() - 1);
@@ -104,6 +113,7 @@ BundleProof save(const Bundle& bundle, const fs::path& out, Existing existing, S
   if (proof.logit_difference > 0)
     throw proof_error("the reloaded model's logits differ from the measured ones by {:.3g} of their range",
                       proof.logit_difference);
+  pause();
   staged.commit();
   return proof;
 }

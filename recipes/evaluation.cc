@@ -51,7 +51,9 @@ EvalReport run_eval(const EvalRun& run, Session& session) {
   if (!run.out.empty()) {
     check_output_apart(run.out, run.model);
     if (run.base) check_output_apart(run.out, *run.base);
-    staged.emplace(run.out, run.existing);
+    check_output_holds_no_clip(run.out, probes);
+    staged.emplace(run.out, run.existing,
+                   FolderMarks{.holds = {kResultsFile, kSummaryFile}, .holds_none = {kJournalFile}});  // not a study
   }
   AskSettings decoding = run.decoding;
   if (base) decoding.varying = differing(*base, model);

@@ -13,6 +13,7 @@
 
 #include "facts/json_text.h"
 #include "tensor/error.h"
+#include "tensor/staged_output.h"
 
 namespace retune {
 
@@ -65,18 +66,14 @@ std::uint32_t crc32(std::string_view bytes) {
   return crc ^ 0xFFFFFFFFU;
 }
 
-Journal Journal::open(const std::filesystem::path& path, const ContentHash& study) {
+Journal Journal::open(const std::filesystem::path& path, const ContentHash& study, const MakeWay& make_way) {
   const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (descriptor < 0) throw user_error("cannot write the journal {}: {}", path.string(), std::strerror(errno));
+  if (descriptor < 0) throw refused_output("write the journal", path, errno);
   Journal journal(path, descriptor);
   if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0)
     throw user_error("{}: another process works in this folder; wait for it or choose another", path.string());
-  journal.begin_or_read(study);
+  journal.begin_or_read(study, make_way);
   return journal;
-}
-
-bool Journal::is_of(const std::filesystem::path& path, const ContentHash& study) {
-  return read_text(path, kMaxBytes).starts_with(line_of(header_of(study)));
 }
 
 Journal::~Journal() {
@@ -88,7 +85,7 @@ Journal::Journal(Journal&& other) noexcept
   other.descriptor_ = -1;
 }
 
-void Journal::begin_or_read(const ContentHash& study) {
+void Journal::begin_or_read(const ContentHash& study, const MakeWay& make_way) {
   const std::string text = read_text(path_, kMaxBytes);
   const std::size_t known = std::min(text.size(), kBefore.size());
   if (text.compare(0, known, kBefore, 0, known) != 0)
@@ -106,19 +103,27 @@ void Journal::begin_or_read(const ContentHash& study) {
     entries_.push_back(std::move(*entry));
     good = end + 1;
   }
-  if (good < text.size() && ::ftruncate(descriptor_, static_cast<off_t>(good)) != 0)
-    throw failure("cannot shorten {}: {}", path_.string(), std::strerror(errno));
+  if (good < text.size()) shorten(good);
+  if (!entries_.empty() && entries_.front() != header_of(study)) {
+    if (!make_way || !make_way({entries_.begin() + 1, entries_.end()}))
+      throw user_error(
+          "{} belongs to another study: the recipe, the model, the facts, the seed or retune's version has changed; "
+          "choose another folder or give --force to replace the study",
+          path_.string());
+    shorten(0);
+    entries_.clear();
+  }
   if (entries_.empty()) {
     write(header_of(study));
     flush_folder(path_);
     return;
   }
-  if (entries_.front() != header_of(study))
-    throw user_error(
-        "{} belongs to another study: the recipe, the model, the facts, the seed or retune's version has changed; "
-        "choose another folder or replace this one",
-        path_.string());
   entries_.erase(entries_.begin());
+}
+
+void Journal::shorten(std::size_t bytes) {
+  if (::ftruncate(descriptor_, static_cast<off_t>(bytes)) != 0)
+    throw failure("cannot shorten {}: {}", path_.string(), std::strerror(errno));
 }
 
 void Journal::append(std::string_view entry) {

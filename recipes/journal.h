@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,11 +22,13 @@ namespace retune {
 
 class Journal {
  public:
-  // Begins the file, or goes on with it. User errors: it belongs to another study, a line that is not the last is
-  // damaged, it is no journal, another process works with it. Failures: disk.
-  static Journal open(const std::filesystem::path& path, const ContentHash& study);
-  // Whether the file begins as a journal of this study does.
-  static bool is_of(const std::filesystem::path& path, const ContentHash& study);
+  // Asked where the file is another study's, with the entries of that: removes what lies beside the journal and says
+  // true, to begin anew, or false, to refuse. The journal is locked meanwhile, so nobody is at work there.
+  using MakeWay = std::function<bool(const std::vector<std::string>& entries)>;
+
+  // Begins the file, or goes on with it. User errors: it belongs to another study that does not make way, a line that
+  // is not the last is damaged, it is no journal, another process works with it, no place to write to. Failures: disk.
+  static Journal open(const std::filesystem::path& path, const ContentHash& study, const MakeWay& make_way = {});
   ~Journal();
   Journal(Journal&&) noexcept;
   Journal& operator=(Journal&&) = delete;
@@ -37,7 +40,8 @@ class Journal {
 
  private:
   Journal(std::filesystem::path path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {}
-  void begin_or_read(const ContentHash& study);
+  void begin_or_read(const ContentHash& study, const MakeWay& make_way);
+  void shorten(std::size_t bytes);
   void write(std::string_view entry);
 
   std::filesystem::path path_;

@@ -108,8 +108,25 @@ TEST(Journal, AnotherStudyIsRefused) {
   const auto path = fresh_path();
   three_entries(path);
   EXPECT_THAT(refused(path, ContentHash::of("another study")), HasSubstr("another study"));
-  EXPECT_TRUE(Journal::is_of(path, kStudy));
-  EXPECT_FALSE(Journal::is_of(path, ContentHash::of("another study")));
+}
+
+TEST(Journal, AnotherStudyThatMakesWayIsBegunAnew) {
+  const auto path = fresh_path();
+  const std::string before = three_entries(path);
+  const ContentHash other = ContentHash::of("another study");
+  std::size_t seen = 0;
+  const auto answer = [&](bool way) {
+    return [&seen, way](const std::vector<std::string>& entries) {
+      seen = entries.size();
+      return way;
+    };
+  };
+  EXPECT_THROW(Journal::open(path, other, answer(false)), Error);
+  EXPECT_EQ(read_text(path), before) << "it must be left as it is";
+  EXPECT_THAT(Journal::open(path, kStudy, answer(true)).entries(), testing::SizeIs(3)) << "its own is never asked";
+  Journal::open(path, other, answer(true)).append("[4]");
+  EXPECT_EQ(seen, 3U);
+  EXPECT_THAT(Journal::open(path, other).entries(), ElementsAre("[4]"));
 }
 
 TEST(Journal, AFileThatIsNoJournalIsLeftAlone) {

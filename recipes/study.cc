@@ -27,8 +27,6 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-constexpr const char* kChecked = R"({"checked":true})";
-
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // The facts as the recipe means them.
@@ -50,11 +48,15 @@ void check_mode(const Editor& editor, StudyMode mode, std::size_t facts) {
     throw user_error("method '{}' cannot edit a model that it has edited; use mode single or batch", info.word);
 }
 
-// Results that lie around the model could be taken for a study's and be replaced, the model with them.
-void check_not_around(const fs::path& out, const fs::path& model) {
-  const fs::path inside = fs::weakly_canonical(model).lexically_relative(fs::weakly_canonical(out));
-  if (!inside.empty() && *inside.begin() != "..")
-    throw user_error("the output folder {} holds the model {}; choose another place", out.string(), model.string());
+// Of what only the recipe and the facts name, too: the program checks its command line itself.
+void check_apart(const EditRun& run, const FactSet& facts) {
+  check_output_apart(run.out, run.model);
+  if (const auto file = run.recipe.facts()) check_output_apart(run.out, *file);
+  check_output_holds_no_clip(run.out, facts.probes());
+  const auto corpus = run.recipe.corpus();
+  if (!corpus) return;
+  check_output_apart(run.out, *corpus);
+  check_output_holds_not(run.out, run.recipe.corpus_audio_root().value_or(default_audio_root(*corpus).string()));
 }
 
 std::vector<Probe> probes_of(const FactSet& facts, const Cell& cell) {
@@ -82,9 +84,11 @@ struct Work {
         cells(cells_of(facts, run.recipe.mode())),
         sites(editor->sites(base)) {
     if (cells.empty()) throw user_error("there are no facts to edit");
+    if (sites.empty())
+      throw user_error("{}: the settings name no site to edit; name one of those that retune inspect lists",
+                       run.recipe.name());
     check_mode(*editor, run.recipe.mode(), facts.facts().size());
-    check_output_apart(run.out, run.model);
-    check_not_around(run.out, run.model);
+    check_apart(run, facts);
     facts.check_audio();
     if (const auto path = run.recipe.corpus()) {
       corpus = Corpus::load(*path, run.recipe.corpus_audio_root().value_or(default_audio_root(*path).string()));
@@ -92,6 +96,9 @@ struct Work {
       refuse_shared_clips(*corpus, facts);
     }
     if (run.export_cell) {
+      if (run.recipe.mode() == StudyMode::kBatch)
+        throw user_error("mode batch makes one model, which is exported unasked; no edit {} can be chosen for export",
+                         *run.export_cell);
       if (*run.export_cell < 1 || *run.export_cell > static_cast<std::int64_t>(cells.size()))
         throw user_error("there is no edit {} to export; the study has 1 to {}", *run.export_cell, cells.size());
       exported = static_cast<std::size_t>(*run.export_cell) - 1;
@@ -243,11 +250,30 @@ struct Progressed {
   bool checked = false;
 };
 
+// Whether the file holds a whole patch, of this id if one is given.
+bool is_patch(const fs::path& file, const ContentHash* id) {
+  try {
+    const Patch patch = Patch::load(file);  // which compares its id with its content
+    return id == nullptr || patch.id() == *id;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+bool patches_are_there(const CellResult& result, const Cell& cell, const EditRun& run, const Work& work) {
+  const std::vector<fs::path> paths = patch_paths(cell, run.recipe.mode());
+  if (result.patches.size() != paths.size()) return false;
+  for (std::size_t i = 0; i < paths.size(); ++i)
+    if (!is_patch(run.out / paths[i], &result.patches[i])) return false;
+  const bool summed = run.recipe.mode() == StudyMode::kSequential && work.cells.size() == 1;
+  return !summed || is_patch(run.out / kPatchFile, nullptr);
+}
+
 Progressed read_progress(const Journal& journal, const EditRun& run, const Work& work) {
   Progressed progressed;
   const std::string place = (run.out / kJournalFile).string();
   for (const std::string& entry : journal.entries()) {
-    if (entry == kChecked) {
+    if (entry == kCheckedEntry) {
       progressed.checked = true;
       continue;
     }
@@ -255,13 +281,16 @@ Progressed read_progress(const Journal& journal, const EditRun& run, const Work&
     if (result.cell < 1 || result.cell > static_cast<std::int64_t>(work.cells.size()))
       throw user_error("{}: it holds a cell {}, the study has 1 to {}; start again in another folder", place,
                        result.cell, work.cells.size());
-    // A cell whose patch was removed is done again, with the same bytes.
-    const Cell& cell = work.cells[static_cast<std::size_t>(result.cell) - 1];
-    const std::vector<fs::path> paths = patch_paths(cell, run.recipe.mode());
-    if (std::all_of(paths.begin(), paths.end(), [&](const fs::path& path) { return fs::exists(run.out / path); }))
+    // A cell whose patch was removed or damaged is done again, with the same bytes.
+    if (patches_are_there(result, work.cells[static_cast<std::size_t>(result.cell) - 1], run, work))
       progressed.cells[result.cell] = std::move(result);
   }
   return progressed;
+}
+
+void check_model(const EditRun& run, const Work& work, Session& session) {
+  run.watch.report({.stage = "check"});
+  require_checks(check_bundle(session, work.base));
 }
 
 void add_timing(const EditRun& run, Session& session, std::int64_t cell, double seconds) {
@@ -321,19 +350,24 @@ void check_requirements(const EditRun& run, const MetricReport& report) {
 EditReport run_edit(const EditRun& run, Session& session) {
   const Work work(run);
   const ContentHash identity = study_identity(run.recipe, work.base, work.facts, work.corpus ? &*work.corpus : nullptr);
+  check_study_folder(run.out, run.existing);
+  CellWorker worker(run, work, session);
+  const bool begun = fs::exists(run.out / kJournalFile);
+  if (!begun) {  // what is refused leaves no folder
+    check_model(run, work, session);
+    worker.prepare();
+  }
   Journal journal = open_study(run.out, identity, run.existing);
   Progressed progressed = read_progress(journal, run, work);
   if (!progressed.checked) {
-    run.watch.report({.stage = "check"});
-    require_checks(check_bundle(session, work.base));
-    journal.append(kChecked);
+    if (begun) check_model(run, work, session);
+    journal.append(kCheckedEntry);
   }
   write_text(run.out / kRecipeFile, json_bytes(run.recipe.resolved(), 2) + "\n");
 
   EditReport report;
   report.resumed = static_cast<std::int64_t>(progressed.cells.size());
-  CellWorker worker(run, work, session);
-  if (progressed.cells.size() < work.cells.size()) worker.prepare();
+  if (begun && progressed.cells.size() < work.cells.size()) worker.prepare();
   for (const Cell& cell : work.cells) {
     const auto done = progressed.cells.find(cell.number);
     if (done != progressed.cells.end()) {

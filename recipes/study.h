@@ -39,7 +39,8 @@ struct EditRun {
   std::filesystem::path model;
   FactSet facts;
   std::filesystem::path out;
-  // The cell whose model is exported, from 1. Batch and sequential runs of one cell export it unasked.
+  // The cell whose model is exported, from 1. Batch and sequential runs of one cell export it unasked; in batch mode
+  // none can be chosen.
   std::optional<std::int64_t> export_cell = {};
   // What may happen to a folder that holds something else than this study so far; kReplace removes another study's
   // files and leaves what is no study's. The study itself goes on in either case.
@@ -56,11 +57,11 @@ struct EditReport {
   std::filesystem::path bundle;      // where it lies; empty if none was exported
 };
 
-// User errors (before anything is written): a folder that may not be used, a mode that the method does not have, facts
-// or corpus without their clips, a clip that facts and corpus share, no such export_cell. Proof errors: a model that
-// Retune does not read rightly (lalm/check.h), a requirement of the recipe that is missed (results and summary are
-// kept, no bundle is left), an export that does not answer as measured. Interrupted: the watch's flag; run again to go
-// on.
+// User errors (before anything is written): a folder that may not be used or that holds what is read, a mode that the
+// method does not have, facts or corpus without their clips, a clip that facts and corpus share, no such export_cell.
+// Proof errors: a model that Retune does not read rightly (lalm/check.h), a requirement of the recipe that is missed
+// (results and summary are kept, no bundle is left), an export that does not answer as measured. Interrupted: the
+// watch's flag; run again to go on.
 EditReport run_edit(const EditRun& run, Session& session);
 
 // What run_edit would do, found without asking the model or writing anything; the same user errors.

@@ -4,6 +4,7 @@
 
 #include "facts/corpus.h"
 #include "facts/json_text.h"
+#include "lalm/bundle.h"
 #include "recipes/study_folder.h"
 #include "tensor/error.h"
 #include "training/lalm_builder.h"
@@ -54,7 +55,8 @@ void make_data(const TrainRun& run) {
 
 void run_train(const TrainRun& run, Session& session) {
   check_output_apart(run.out, run.data);
-  StagedFolder staged(run.out, run.existing);  // refused before the work, not after
+  check_output_apart(run.out, run.work);
+  StagedFolder staged(run.out, run.existing, bundle_marks());  // refused before the work, not after
   if (data_missing(run))
     make_data(run);
   else

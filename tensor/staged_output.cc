@@ -1,15 +1,17 @@
 #include "tensor/staged_output.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
+#include <cstdlib>
 #include <cstring>
-
-#include "tensor/error.h"
+#include <utility>
 
 namespace retune {
 
@@ -21,7 +23,7 @@ constexpr std::size_t kBuffer = 1 << 20;
 
 // Links resolved as far as the path exists; no trailing separator.
 fs::path resolved(const fs::path& path) {
-  if (path.empty()) throw user_error("the output path is empty");
+  if (path.empty()) throw user_error("a path is empty; name a file or a folder");
   std::error_code error;
   fs::path result = fs::weakly_canonical(fs::absolute(path), error);
   if (error) throw user_error("cannot use output path {}: {}", path.string(), error.message());
@@ -33,18 +35,51 @@ bool is_or_lies_in(const fs::path& path, const fs::path& folder) {
 }
 
 [[noreturn]] void fail(std::string_view action, const fs::path& path, int error) {
-  const std::string_view advice = error == ENOSPC || error == EDQUOT ? "; free some space and run again" : "";
-  throw failure("cannot {} {}: {}{}", action, path.string(), std::strerror(error), advice);
+  throw refused_output(action, path, error);
+}
+
+constexpr std::string_view kPartial = ".partial-";
+
+// Whether the process that made FINAL.partial-PID-N, of which `suffix` is what follows FINAL, is no more. What does not
+// look exactly so is nobody's leftover.
+bool is_leftover(std::string_view suffix) {
+  if (!suffix.starts_with(kPartial)) return false;
+  suffix.remove_prefix(kPartial.size());
+  const std::size_t dash = suffix.find('-');
+  if (dash == std::string_view::npos || suffix.find_first_not_of("0123456789", dash + 1) != std::string_view::npos)
+    return false;
+  pid_t process = 0;
+  const auto [end, error] = std::from_chars(suffix.data(), suffix.data() + dash, process);
+  if (error != std::errc{} || end != suffix.data() + dash || process <= 0) return false;
+  return kill(process, 0) != 0 && errno == ESRCH;
+}
+
+// A kill leaves temporary names, as large as the output was to be; nobody else removes them. What cannot be read or
+// removed here is in nobody's way.
+void remove_leftovers(const fs::path& final_path) {
+  // What lies in a folder under way is this process's own; there may be a file a tensor.
+  if (final_path.parent_path().string().find(kPartial) != std::string::npos) return;
+  const std::string name = final_path.filename().string();
+  std::vector<fs::path> leftovers;
+  std::error_code ignored;
+  for (fs::directory_iterator entry(final_path.parent_path(), ignored), end; !ignored && entry != end;
+       entry.increment(ignored)) {
+    const std::string other = entry->path().filename().string();
+    if (other.starts_with(name) && is_leftover(std::string_view(other).substr(name.size())))
+      leftovers.push_back(entry->path());
+  }
+  for (const fs::path& leftover : leftovers) fs::remove_all(leftover, ignored);
 }
 
 // OUT.partial-PID-N, the first that `make` can create: it returns false and sets errno where the name is taken.
 template <class Make>
 fs::path temporary_beside(const fs::path& final_path, Make&& make) {
+  remove_leftovers(final_path);
   for (int attempt = 0;; ++attempt) {
     fs::path candidate = final_path;
-    candidate += fmt::format(".partial-{}-{}", getpid(), attempt);
+    candidate += fmt::format("{}{}-{}", kPartial, getpid(), attempt);
     if (make(candidate)) return candidate;
-    if (errno != EEXIST) fail("create", candidate, errno);
+    if (errno != EEXIST) fail("create", final_path, errno);
   }
 }
 
@@ -65,29 +100,70 @@ void flush_tree(const fs::path& folder) {
   flush_to_disk(folder, O_DIRECTORY);
 }
 
-void check_replaceable(const fs::path& final_path, Existing existing) {
+bool is_mount_point(const fs::path& folder) {
+  struct statx status {};
+  return statx(AT_FDCWD, folder.c_str(), AT_SYMLINK_NOFOLLOW, 0, &status) == 0 &&
+         (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+void check_nobodys_home(const fs::path& folder) {
+  if (is_or_lies_in(fs::current_path(), folder))
+    throw user_error("output {} is the working directory or holds it; choose a folder of its own", folder.string());
+  const char* home = std::getenv("HOME");
+  if (home != nullptr && *home != '\0' && is_or_lies_in(resolved(home), folder))
+    throw user_error("output {} is the home directory or holds it; choose a folder of its own", folder.string());
+  if (is_mount_point(folder)) throw user_error("output {} is a mount point; choose a folder below it", folder.string());
+}
+
+void check_marked(const fs::path& folder, const FolderMarks& marks) {
+  const auto refuse = [&](const std::string& why) {
+    throw user_error("output {} {}, so it is no earlier output of this command and is not replaced; choose another",
+                     folder.string(), why);
+  };
+  if (marks.holds.empty()) refuse("is not empty");
+  for (const std::string& name : marks.holds)
+    if (!fs::exists(folder / name)) refuse("holds no " + name);
+  for (const std::string& name : marks.holds_none)
+    if (fs::exists(folder / name)) refuse("holds " + name);
+}
+
+void check_replaceable(const fs::path& final_path, Existing existing, const FolderMarks& marks) {
   const fs::file_status status = fs::symlink_status(final_path);
   if (!fs::exists(status)) return;
   if (!fs::is_directory(status))
     throw user_error("output {} exists and is not a folder; choose another", final_path.string());
-  if (is_or_lies_in(fs::current_path(), final_path))
-    throw user_error("output {} is the working directory or holds it; choose a folder of its own", final_path.string());
-  if (existing == Existing::kRefuse && !fs::is_empty(final_path))
+  check_nobodys_home(final_path);
+  if (fs::is_empty(final_path)) return;
+  if (existing == Existing::kRefuse)
     throw user_error("output {} exists and is not empty; choose another or give --force to replace it",
                      final_path.string());
+  check_marked(final_path, marks);
+}
+
+// Of a path with its links resolved.
+void check_file_target(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status folder = fs::status(path.parent_path(), error);
+  if (!fs::exists(folder)) throw user_error("cannot write {}: its folder does not exist", path.string());
+  if (!fs::is_directory(folder))
+    throw user_error("cannot write {}: {} is no folder", path.string(), path.parent_path().string());
+  const fs::file_status target = fs::symlink_status(path, error);
+  if (fs::is_directory(target)) throw user_error("cannot write {}: it is a folder", path.string());
+  if (fs::exists(target) && !fs::is_regular_file(target))
+    throw user_error("cannot write {}: it is no regular file; choose another name", path.string());
 }
 
 }  // namespace
 
-StagedFolder::StagedFolder(const fs::path& final_path, Existing existing)
-    : final_(resolved(final_path)), existing_(existing) {
+StagedFolder::StagedFolder(const fs::path& final_path, Existing existing, FolderMarks marks)
+    : final_(resolved(final_path)), existing_(existing), marks_(std::move(marks)) {
   try {
-    check_replaceable(final_, existing_);
+    check_replaceable(final_, existing_, marks_);
     for (fs::path parent = final_.parent_path(); !fs::exists(parent); parent = parent.parent_path())
       made_parents_.push_back(parent);
     fs::create_directories(final_.parent_path());
   } catch (const fs::filesystem_error& error) {
-    throw user_error("cannot use output folder {}: {}", final_.string(), error.code().message());
+    throw refused_output("create", final_, error.code().value());
   }
   staged_ = temporary_beside(final_, [](const fs::path& path) { return mkdir(path.c_str(), 0777) == 0; });
 }
@@ -101,10 +177,10 @@ StagedFolder::~StagedFolder() {
 
 void StagedFolder::commit() {
   try {
-    check_replaceable(final_, existing_);
+    check_replaceable(final_, existing_, marks_);
     flush_tree(staged_);
   } catch (const fs::filesystem_error& error) {
-    throw failure("cannot flush {}: {}", final_.string(), error.code().message());
+    throw refused_output("flush", final_, error.code().value());
   }
   // rename() replaces an empty folder; only a full one needs the exchange, after which the temporary name holds the old
   // content.
@@ -130,10 +206,7 @@ void StagedFolder::commit() {
 }
 
 StagedFile::StagedFile(const fs::path& final_path) : final_(resolved(final_path)) {
-  std::error_code error;
-  if (!fs::is_directory(final_.parent_path(), error))
-    throw user_error("cannot write {}: its folder does not exist", final_.string());
-  if (fs::is_directory(final_, error)) throw user_error("cannot write {}: it is a folder", final_.string());
+  check_file_target(final_);
   staged_ = temporary_beside(final_, [this](const fs::path& path) {
     descriptor_ = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     return descriptor_ >= 0;
@@ -190,10 +263,57 @@ void write_file_atomically(const fs::path& path, std::string_view text) {
   write_file_atomically(path, std::as_bytes(std::span(text)));
 }
 
+void check_folder_writable(const fs::path& folder) {
+  fs::path nearest = resolved(folder);
+  std::error_code error;
+  while (!fs::exists(nearest, error) && nearest.has_relative_path()) nearest = nearest.parent_path();
+  if (faccessat(AT_FDCWD, nearest.c_str(), W_OK | X_OK, AT_EACCESS) != 0) fail("write into", nearest, errno);
+}
+
+void check_output_file(const fs::path& path, Existing existing) {
+  const fs::path target = resolved(path);
+  check_file_target(target);
+  check_folder_writable(target.parent_path());
+  std::error_code error;
+  if (existing == Existing::kRefuse && fs::exists(fs::symlink_status(target, error)))
+    throw user_error("output {} exists; choose another name or give --force to replace it", path.string());
+}
+
 void check_output_apart(const fs::path& out, const fs::path& source) {
+  check_output_holds_not(out, source);
   if (is_or_lies_in(resolved(out), resolved(source)))
-    throw user_error("output {} is or lies inside {}, which is being read; choose another place", out.string(),
+    throw user_error("output {} lies inside {}, which is being read; choose another place", out.string(),
                      source.string());
+}
+
+void check_output_holds_not(const fs::path& out, const fs::path& source) {
+  const fs::path target = resolved(out);
+  const fs::path read = resolved(source);
+  if (read == target)
+    throw user_error("output {} is {}, which is being read; choose another place", out.string(), source.string());
+  if (is_or_lies_in(read, target))
+    throw user_error("output {} holds {}, which is being read; choose another place", out.string(), source.string());
+}
+
+Error refused_output(std::string_view action, const fs::path& path, int error) {
+  const std::string text = fmt::format("cannot {} {}: {}", action, path.string(), std::strerror(error));
+  switch (error) {
+    case EACCES:
+    case EPERM:
+    case EROFS:
+    case ENOENT:
+    case ENOTDIR:
+    case ENAMETOOLONG:
+    case ELOOP:
+      return user_error("{}; choose a place that can be written to", text);
+    case ENOSPC:
+    case EDQUOT:
+      return failure("{}; free some space and run again", text);
+    case EFBIG:
+      return failure("{}; raise the limit on the size of files (ulimit -f) and run again", text);
+    default:
+      return failure("{}", text);
+  }
 }
 
 }  // namespace retune

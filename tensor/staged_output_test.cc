@@ -2,10 +2,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 
@@ -86,13 +91,68 @@ TEST_F(StagedOutput, AFullFolderIsReplacedOnlyWhenAsked) {
   std::ofstream(folder_ / "out" / "old") << "old";
   EXPECT_THAT(message_of([&] { StagedFolder(folder_ / "out", Existing::kRefuse); }, ErrorCode::kUser),
               testing::HasSubstr("--force"));
-  StagedFolder out(folder_ / "out" / "", Existing::kReplace);
+  StagedFolder out(folder_ / "out" / "", Existing::kReplace, {.holds = {"old"}});
   write_file_atomically(out.path() / "new", "new");
   EXPECT_TRUE(fs::exists(folder_ / "out" / "old"));
   out.commit();
   EXPECT_FALSE(fs::exists(folder_ / "out" / "old"));
   EXPECT_EQ(content(folder_ / "out" / "new"), "new");
   EXPECT_THAT(names(), testing::ElementsAre("out"));
+}
+
+// --force deleted any folder that was named by mistake, a model or a photo album.
+TEST_F(StagedOutput, ReplacesOnlyWhatHasTheMarksOfAnEarlierOutput) {
+  const FolderMarks marks{.holds = {"results", "summary"}, .holds_none = {"journal"}};
+  const auto refused = [&](const FolderMarks& given) {
+    const std::string message =
+        message_of([&] { StagedFolder(folder_ / "out", Existing::kReplace, given); }, ErrorCode::kUser);
+    EXPECT_THAT(message, testing::HasSubstr("is not replaced"));
+    EXPECT_THAT(names(), testing::ElementsAre("out"));
+    return message;
+  };
+  fs::create_directory(folder_ / "out");
+  write_file_atomically(folder_ / "out" / "results", "of hours");
+  refused({});
+  EXPECT_THAT(refused(marks), testing::HasSubstr("holds no summary"));
+  write_file_atomically(folder_ / "out" / "summary", "x");
+  StagedFolder late(folder_ / "out", Existing::kReplace, marks);
+  write_file_atomically(folder_ / "out" / "journal", "x");
+  EXPECT_THROW(late.commit(), Error) << "what was put there meanwhile counts too";
+  fs::remove_all(late.path());
+  EXPECT_THAT(refused(marks), testing::HasSubstr("holds journal"));
+  EXPECT_EQ(content(folder_ / "out" / "results"), "of hours");
+}
+
+TEST_F(StagedOutput, NeverReplacesTheHomeDirectoryNorWhatHoldsIt) {
+  const std::string home = std::getenv("HOME") == nullptr ? "" : std::getenv("HOME");
+  fs::create_directories(folder_ / "out" / "home");
+  setenv("HOME", (folder_ / "out" / "home").c_str(), 1);
+  for (const fs::path& out : {folder_ / "out", folder_ / "out" / "home"})
+    EXPECT_THAT(message_of([&] { StagedFolder(out, Existing::kReplace, {.holds = {"home"}}); }, ErrorCode::kUser),
+                testing::HasSubstr("home directory"));
+  setenv("HOME", home.c_str(), 1);
+  EXPECT_THAT(names(), testing::ElementsAre("out"));
+}
+
+TEST_F(StagedOutput, NeverReplacesAMountPoint) {
+  fs::create_directory(folder_ / "out");
+  const pid_t child = fork();
+  if (child == 0) {  // mounts in a namespace of its own, which goes with it
+    if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        mount("none", (folder_ / "out").c_str(), "tmpfs", 0, nullptr) != 0)
+      _exit(2);
+    try {
+      StagedFolder(folder_ / "out", Existing::kReplace);
+    } catch (const Error& error) {
+      _exit(std::string(error.what()).find("mount point") != std::string::npos ? 0 : 1);
+    }
+    _exit(1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 2) GTEST_SKIP() << "this process may not mount";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST_F(StagedOutput, NeverReplacesAFileOrWhatHoldsTheWorkingDirectory) {
@@ -150,6 +210,79 @@ TEST_F(StagedOutput, AWriteThatFailsHalfWayIsOneLineAndLeavesNothing) {
   EXPECT_THAT(names(), testing::IsEmpty());
 }
 
+// Output to a device, /dev/full say, took its place: root renamed a file over the node.
+TEST_F(StagedOutput, NeverReplacesWhatIsNoRegularFile) {
+  ASSERT_EQ(mkfifo((folder_ / "pipe").c_str(), 0600), 0);
+  fs::create_symlink("pipe", folder_ / "link");
+  for (const char* name : {"pipe", "link"}) {
+    EXPECT_THAT(message_of([&] { write_file_atomically(folder_ / name, "x"); }, ErrorCode::kUser),
+                testing::HasSubstr("no regular file"));
+    EXPECT_THROW(check_output_file(folder_ / name, Existing::kReplace), Error);
+  }
+  EXPECT_TRUE(fs::is_fifo(folder_ / "pipe"));
+  EXPECT_THAT(names(), testing::UnorderedElementsAre("pipe", "link"));
+}
+
+TEST_F(StagedOutput, AFileThatIsThereIsReplacedOnlyWhenAsked) {
+  EXPECT_NO_THROW(check_output_file(folder_ / "a", Existing::kRefuse));
+  std::ofstream(folder_ / "a") << "x";
+  EXPECT_THAT(message_of([&] { check_output_file(folder_ / "a", Existing::kRefuse); }, ErrorCode::kUser),
+              testing::HasSubstr("--force"));
+  EXPECT_NO_THROW(check_output_file(folder_ / "a", Existing::kReplace));
+  for (const char* bad : {"none/a", "a/below", "."})
+    EXPECT_THAT(message_of([&] { check_output_file(folder_ / bad, Existing::kReplace); }, ErrorCode::kUser),
+                testing::HasSubstr("cannot write"));
+}
+
+// A pid that no process has: its own child's, waited for.
+pid_t dead_process() {
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  waitpid(child, nullptr, 0);
+  return child;
+}
+
+// What a killed writer left stayed for good, as large as a model, and nothing said so.
+TEST_F(StagedOutput, RemovesWhatDeadWritersOfTheSameNameLeft) {
+  const std::string dead = std::to_string(dead_process());
+  const std::string alive = std::to_string(getppid());
+  const auto leave = [&](const std::string& name) {
+    fs::create_directory(folder_ / name);
+    std::ofstream(folder_ / name / "half") << "x";
+  };
+  leave("out.partial-" + dead + "-0");
+  leave("out.partial-" + dead + "-12");
+  const std::vector<std::string> kept = {"out.partial-" + alive + "-0",
+                                         "another.partial-" + dead + "-0",
+                                         "out.partial-" + dead + "-0.old",
+                                         "out.partial-mine-0",
+                                         "out.partial-" + dead,
+                                         "out.partial-0-0"};
+  for (const std::string& name : kept) leave(name);
+  StagedFolder(folder_ / "out", Existing::kRefuse);
+  EXPECT_THAT(names(), testing::UnorderedElementsAreArray(kept));
+
+  std::ofstream(folder_ / ("file.partial-" + dead + "-0")) << "x";
+  write_file_atomically(folder_ / "file", "x");
+  EXPECT_FALSE(fs::exists(folder_ / ("file.partial-" + dead + "-0")));
+}
+
+// An output folder without permission was a failure of one command and a user error of another.
+TEST_F(StagedOutput, APlaceThatCannotBeWrittenToIsTheUsersError) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can become somebody else";
+  fs::permissions(folder_, fs::perms::owner_all | fs::perms::others_read | fs::perms::others_exec);
+  ASSERT_EQ(seteuid(65534), 0);
+  EXPECT_THAT(message_of([&] { StagedFolder(folder_ / "out", Existing::kRefuse); }, ErrorCode::kUser),
+              testing::HasSubstr("Permission denied"));
+  EXPECT_THAT(message_of([&] { StagedFolder(folder_ / "deep" / "out", Existing::kRefuse); }, ErrorCode::kUser),
+              testing::HasSubstr("Permission denied"));
+  EXPECT_THAT(message_of([&] { write_file_atomically(folder_ / "a", "x"); }, ErrorCode::kUser),
+              testing::HasSubstr("Permission denied"));
+  ASSERT_EQ(seteuid(0), 0);
+  EXPECT_THAT(message_of([&] { write_file_atomically(folder_ / std::string(300, 'n'), "x"); }, ErrorCode::kUser),
+              testing::HasSubstr("too long"));
+}
+
 TEST_F(StagedOutput, OutputInsideItsSourceIsRefusedThroughLinksToo) {
   fs::create_directories(folder_ / "model" / "onnx");
   fs::create_directory_symlink(folder_ / "model", folder_ / "link");
@@ -159,6 +292,22 @@ TEST_F(StagedOutput, OutputInsideItsSourceIsRefusedThroughLinksToo) {
   EXPECT_THROW(check_output_apart(folder_ / "model" / ".." / "model" / "out", folder_ / "link"), Error);
   EXPECT_NO_THROW(check_output_apart(folder_ / "model-edited", folder_ / "model"));
   EXPECT_NO_THROW(check_output_apart(folder_ / "model" / ".." / "out", folder_ / "model"));
+}
+
+// With --force a folder that held the model was exchanged for the output, and the model was gone.
+TEST_F(StagedOutput, OutputAroundItsSourceIsRefused) {
+  fs::create_directories(folder_ / "all" / "model");
+  std::ofstream(folder_ / "all" / "facts.json") << "[]";
+  fs::create_directory_symlink(folder_ / "all", folder_ / "link");
+  for (const char* source : {"model", "facts.json"}) {
+    EXPECT_THAT(message_of([&] { check_output_apart(folder_ / "all", folder_ / "all" / source); }, ErrorCode::kUser),
+                testing::HasSubstr("holds"));
+    EXPECT_THROW(check_output_apart(folder_ / "link", folder_ / "all" / source), Error);
+    EXPECT_THROW(check_output_holds_not(folder_, folder_ / "all" / source), Error);
+    EXPECT_THROW(check_output_holds_not(folder_ / "all" / source, folder_ / "link" / source), Error);
+    EXPECT_NO_THROW(check_output_apart(folder_ / "al", folder_ / "all" / source));
+  }
+  EXPECT_NO_THROW(check_output_holds_not(folder_ / "all" / "out", folder_ / "all"));
 }
 
 }  // namespace

@@ -176,7 +176,7 @@ TEST_F(Study, AnInterruptedRunEndsWithTheBytesOfAnUninterruptedOne) {
       if (left-- <= 0) throw Stopped();
     };
     EXPECT_THROW(run(broken), Stopped);
-    write_text(broken.out / "summary.json.partial-1-0", "torn");  // as a kill leaves it
+    if (fs::exists(broken.out)) write_text(broken.out / "summary.json.partial-1-0", "torn");  // as a kill leaves it
     broken.watch.observer = {};
     EXPECT_EQ(run(broken).resumed > 0, part > 1) << part;  // the cells take equal shares of the moments
     EXPECT_EQ(files(broken.out), expected) << part;
@@ -295,6 +295,118 @@ TEST_F(Study, AnotherStudyDoesNotGoOnInTheSameFolder) {
   EXPECT_EQ(read_text(what.out / "mine.txt"), "not the study's");
 }
 
+// What a refused run had left there kept the corrected one out.
+TEST_F(Study, AnotherStudyWithoutAFinishedCellMakesWay) {
+  EditRun what = edit("hardly-begun", recipe());
+  what.facts = facts().limited(1);
+  what.watch.observer = [](const Progress& progress) {
+    if (progress.stage == "edit") throw Stopped();
+  };
+  EXPECT_THROW(run(what), Stopped);
+  EXPECT_TRUE(fs::exists(what.out / kJournalFile));
+  what.watch = {};
+  what.recipe = what.recipe.with("seed", 2);
+  EXPECT_EQ(run(what).cells.size(), 1U);
+  EXPECT_EQ(run(what).resumed, 1);
+}
+
+// --force removed a folder named `bundle`, or a file `patch.h5`, from a folder that held no study.
+TEST_F(Study, ForceRemovesNothingThatNoStudyWrote) {
+  EditRun what = edit("theirs", recipe());
+  what.facts = facts().limited(1);
+  what.existing = Existing::kReplace;
+  fs::create_directories(what.out / kBundleFolder);
+  write_text(what.out / kBundleFolder / "model.onnx", "precious");
+  EXPECT_THAT(error_of([&] { run(what); }).what(), HasSubstr("'bundle' is in the way"));
+  EXPECT_EQ(read_text(what.out / kBundleFolder / "model.onnx"), "precious");
+  fs::rename(what.out / kBundleFolder, what.out / "mine");
+  run(what);
+  EXPECT_EQ(read_text(what.out / "mine" / "model.onnx"), "precious");
+}
+
+// A truncated patch was taken for the one that the journal speaks of, and the study said that it was whole.
+TEST_F(Study, ADamagedPatchIsMadeAgain) {
+  const auto results = [](const fs::path& folder) {
+    auto all = files(folder);
+    all.erase(kJournalFile);  // tells of what was made again
+    return all;
+  };
+  const EditRun single = edit("damaged", recipe());
+  run(single);
+  const auto expected = results(single.out);
+  fs::resize_file(single.out / "edits/0002/patch.h5", 100);
+  fs::copy_file(single.out / "edits/0001/patch.h5", single.out / "edits/0003/patch.h5",
+                fs::copy_options::overwrite_existing);
+  EXPECT_EQ(run(single).resumed, 1);
+  EXPECT_EQ(results(single.out), expected);
+  EXPECT_EQ(run(single).resumed, 3);
+
+  const EditRun sequence = edit("damaged-sequence", recipe(R"(, "mode": "sequential", "gaps": 0)"));
+  run(sequence);
+  const auto stacked = results(sequence.out);
+  EXPECT_EQ(run(sequence).resumed, 1);
+  fs::resize_file(sequence.out / kPatchFile, 100);  // the sum
+  EXPECT_EQ(run(sequence).resumed, 0);
+  EXPECT_EQ(results(sequence.out), stacked);
+}
+
+TEST_F(Study, OutputAroundTheClipsIsRefused) {
+  EditRun what = edit("audio", recipe());
+  what.existing = Existing::kReplace;
+  EXPECT_THAT(error_of([&] { run(what); }).what(), HasSubstr("which is being read"));
+  Session session({.threads = 1});
+  EXPECT_THAT(
+      error_of([&] {
+        run_eval(
+            {.model = root() / "bundle", .facts = facts(), .out = root() / "audio", .existing = Existing::kReplace},
+            session);
+      }).what(),
+      HasSubstr("which is being read"));
+  EXPECT_TRUE(fs::exists(clip(0).locate()));
+}
+
+TEST_F(Study, AnEvaluationNeverReplacesAStudy) {
+  EditRun study = edit("no-evaluation", recipe());
+  study.facts = facts().limited(1);
+  run(study);
+  const auto before = files(study.out);
+  Session session({.threads = 1});
+  EvalRun what{.model = root() / "bundle",
+               .facts = study.facts,
+               .decoding = recipe().decoding(),
+               .metrics = recipe().metrics(),
+               .out = study.out,
+               .existing = Existing::kReplace};
+  EXPECT_THAT(error_of([&] { run_eval(what, session); }).what(), HasSubstr("holds journal.jsonl"));
+  EXPECT_EQ(files(study.out), before);
+  what.out = root() / "evaluated";
+  run_eval(what, session);
+  run_eval(what, session);  // its own it does replace
+}
+
+// Interrupted, `patch apply` left half a model under the temporary name.
+TEST_F(Study, AnInterruptedExportLeavesNothing) {
+  EditRun study = edit("to-export", recipe());
+  study.facts = facts().limited(1);
+  run(study);
+  const Bundle edited = Bundle::open(root() / "bundle")
+                            .with(std::make_shared<const Patch>(Patch::load(study.out / "edits/0001/patch.h5")));
+  Session session({.threads = 1});
+  fs::create_directories(root() / "exports");
+  for (int left = 0;; ++left) {
+    int steps = left;
+    try {
+      save(edited, root() / "exports" / "bundle", Existing::kRefuse, session, {kQuestion}, [&] {
+        if (steps-- == 0) throw Stopped();
+      });
+      EXPECT_GT(left, 3);
+      break;
+    } catch (const Stopped&) {
+      EXPECT_TRUE(fs::is_empty(root() / "exports"));
+    }
+  }
+}
+
 TEST_F(Study, RefusesBeforeItWrites) {
   const auto refused = [&](const EditRun& what, const char* text) {
     const Error error = error_of([&] { run(what); });
@@ -307,13 +419,21 @@ TEST_F(Study, RefusesBeforeItWrites) {
   refused(what, "no edit 4");
   refused(edit("refused", recipe().with("settings", {{"sites", "decoder.block.7.mlp"}})), "decoder.block.7");
   refused(edit("refused", Recipe::parse(R"({"method": "rome", "mode": "batch"})", "test.json")), "one fact");
+  refused(edit("refused", recipe().with("settings", {{"sites", Settings::array()}})), "no site");
+  refused(edit("refused", Recipe::parse(R"({"method": "rome", "settings": {"site": "decoder.block.1.mlp.down",
+                                              "second_moment": "corpus"}})",
+                                        "test.json")),
+          "needs a corpus");
+  what = edit("refused", recipe(R"(, "mode": "batch")"));
+  what.export_cell = 1;
+  refused(what, "exported unasked");
   what = edit("refused", recipe());
   what.facts = FactSet::of({});
   refused(what, "no facts");
   what = edit("bundle/inside", recipe());
   refused(what, "bundle");
   what = edit("", recipe());
-  EXPECT_THAT(error_of([&] { run(what); }).what(), HasSubstr("holds the model"));
+  EXPECT_THAT(error_of([&] { run(what); }).what(), HasSubstr("holds"));
   fs::create_directories(root() / "full");
   write_text(root() / "full" / "mine.txt", "x");
   EXPECT_THAT(error_of([&] { run(edit("full", recipe())); }).what(), HasSubstr("not empty"));

@@ -25,6 +25,7 @@ using synth::ClipPool;
 using synth::Split;
 
 constexpr int kFormatVersion = 1;
+constexpr const char* kManifestFile = "synth.json";
 // Clips of one label in the demo set: enough that generality has another clip to ask about, few enough to ship.
 constexpr std::size_t kDemoClipsPerLabel = 2;
 
@@ -156,7 +157,7 @@ void write_manifest(const SynthOptions& options, const fs::path& folder, const s
       {"format_version", kFormatVersion},    {"options", options_json(options)}, {"clips", report.clips},
       {"corpus_items", report.corpus_items}, {"test_edits", report.test_edits},  {"test_probes", report.test_probes}};
   if (spoken) manifest["espeak"] = synth::espeak_version();
-  write_text(folder / "synth.json", manifest.dump(2) + "\n");
+  write_text(folder / kManifestFile, manifest.dump(2) + "\n");
 }
 
 }  // namespace
@@ -190,7 +191,7 @@ void SynthOptions::validate() const {
 SynthReport synthesise(const SynthOptions& options, const fs::path& out, const SynthObserver& observer) {
   options.validate();
   try {
-    StagedFolder staged(out, options.existing);
+    StagedFolder staged(out, options.existing, {.holds = {kManifestFile}});
     const std::vector<ClipPlan> plans = synth::plan_clips(options);
     write_clips(options, staged.path(), plans, observer);
     if (observer) observer({"questions", 0, 1});

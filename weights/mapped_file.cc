@@ -44,7 +44,8 @@ struct Descriptor {
 extern "C" void report_shrunk_file(int) {
   // Only what is safe in a signal handler.
   static constexpr char kMessage[] =
-      "error: a model file became shorter while it was mapped; another program is writing it: restore the file and run "
+      "retune: error: a model file became shorter while it was mapped; another program is writing it: restore the file "
+      "and run "
       "again\n";
   [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
   _exit(static_cast<int>(ErrorCode::kFailure));

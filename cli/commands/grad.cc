@@ -34,7 +34,7 @@ std::vector<std::string> chosen_leaves(OnnxProgram& program, const Arguments& ar
 }
 
 int grad(const Arguments& arguments, Console& console) {
-  OnnxProgram program = open_program(arguments.path("MODEL"));
+  OnnxProgram program = open_program(arguments.path("MODEL"), arguments.path("outputs"));
   Request request = request_from(*program.graph, arguments.path("inputs"));
   request.loss = arguments.text("of");
   program.graph->require(request.loss);
@@ -69,9 +69,10 @@ Command grad_command() {
                 .meaning = "initializers and inputs; not given: every float input and every float initializer of more "
                            "than one element"},
                {.name = "outputs",
-                .type = Flag::Type::kPath,
+                .type = Flag::Type::kOutputFile,
                 .meaning = "HDF5 file to write the gradients to",
-                .required = true}},
+                .required = true},
+               {.name = "force", .type = Flag::Type::kSwitch, .meaning = "replace the file if it is there"}},
           .example =
               "retune grad head.onnx --inputs in.h5 --of logits --wrt W,b --outputs g.h5\n\n"
               "W  f32 [160, 1024]\nb  f32 [1024]",

@@ -7,6 +7,7 @@
 #include "cli/arguments.h"
 #include "cli/commands/commands.h"
 #include "cli/console.h"
+#include "cli/interrupt.h"
 #include "cli/proof_text.h"
 #include "cli/session_flags.h"
 #include "lalm/bundle.h"
@@ -38,7 +39,9 @@ int show(const Arguments& arguments, Console& console) {
 
 int write_bundle(const Bundle& bundle, const Arguments& arguments, Console& console) {
   Session session(session_options(arguments));
-  const BundleProof proof = save(bundle, arguments.path("out"), existing_output(arguments), session, {kProofQuestion});
+  const InterruptGuard guard;
+  const BundleProof proof = save(bundle, arguments.path("out"), existing_output(arguments), session, {kProofQuestion},
+                                 [&guard] { guard.check(); });
   if (arguments.on("json")) {
     Json document = proof_json(proof);
     document["bundle"] = arguments.text("out");
@@ -97,12 +100,16 @@ int merge_patches(const Arguments& arguments, Console& console) {
   return write_patch(merge(parts, options), arguments, console);
 }
 
-Flag out_flag(const std::string& meaning) {
-  return {.name = "out", .type = Flag::Type::kPath, .meaning = meaning, .required = true};
+Flag bundle_flag() {
+  return {.name = "out", .type = Flag::Type::kOutputFolder, .meaning = "folder of the new bundle", .required = true};
 }
 
-Flag force_flag() {
-  return {.name = "force", .type = Flag::Type::kSwitch, .meaning = "replace the folder if it is there"};
+Flag patch_flag() {
+  return {.name = "out", .type = Flag::Type::kOutputFile, .meaning = "the patch to write", .required = true};
+}
+
+Flag force_flag(const std::string& what) {
+  return {.name = "force", .type = Flag::Type::kSwitch, .meaning = "replace the " + what + " if it is there"};
 }
 
 const Positional kPatches{.name = "PATCH", .meaning = "patch files, bottom first", .count = Positional::Count::kMany};
@@ -124,7 +131,7 @@ Command patch_apply_command() {
               "Writes a bundle with patches on it, and proves that it is the base with exactly these changes. Refused "
               "where a patch was made for another model or another stack.",
           .positionals = {{.name = "BUNDLE", .meaning = "the bundle that the lowest patch was made for"}, kPatches},
-          .flags = {out_flag("folder of the new bundle"), force_flag()},
+          .flags = {bundle_flag(), force_flag("bundle")},
           .example = "retune patch apply demo/bundle out/demo/rome/patch.h5 --out edited",
           .run = apply};
 }
@@ -138,8 +145,8 @@ Command patch_revert_command() {
       .positionals = {{.name = "BUNDLE", .meaning = "the edited bundle"}, kPatches},
       .flags =
           {{.name = "base", .type = Flag::Type::kPath, .meaning = "the bundle without any patch", .required = true},
-           out_flag("folder of the new bundle"),
-           force_flag()},
+           bundle_flag(),
+           force_flag("bundle")},
       .example = "retune patch revert edited out/demo/rome/patch.h5 --base demo/bundle --out reverted",
       .run = revert};
 }
@@ -149,7 +156,7 @@ Command patch_diff_command() {
       .name = "patch diff",
       .summary = "Makes the patch that turns one bundle into another of the same graph.",
       .positionals = {{.name = "FROM", .meaning = "a bundle"}, {.name = "TO", .meaning = "the bundle to arrive at"}},
-      .flags = {out_flag("the patch to write")},
+      .flags = {patch_flag(), force_flag("file")},
       .example = "retune patch diff demo/bundle edited --out change.h5",
       .run = diff_bundles};
 }
@@ -158,7 +165,8 @@ Command patch_merge_command() {
   return {.name = "patch merge",
           .summary = "Makes one patch of several that were made on the same model and stack.",
           .positionals = {kPatches},
-          .flags = {out_flag("the patch to write"),
+          .flags = {patch_flag(),
+                    force_flag("file"),
                     {.name = "weights", .type = Flag::Type::kNumbers, .meaning = "one a patch; not given: all 1"},
                     {.name = "method",
                      .fallback = "linear",

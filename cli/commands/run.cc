@@ -10,7 +10,7 @@ namespace retune {
 namespace {
 
 int run(const Arguments& arguments, Console& console) {
-  const OnnxProgram program = open_program(arguments.path("MODEL"));
+  const OnnxProgram program = open_program(arguments.path("MODEL"), arguments.path("outputs"));
   Request request = request_from(*program.graph, arguments.path("inputs"));
   for (const ValueId id : program.graph->outputs) request.outputs.push_back(program.graph->value(id).name);
   Session session(session_options(arguments));
@@ -38,9 +38,10 @@ Command run_command() {
           .flags =
               {{.name = "inputs", .type = Flag::Type::kPath, .meaning = "HDF5 file with every input", .required = true},
                {.name = "outputs",
-                .type = Flag::Type::kPath,
+                .type = Flag::Type::kOutputFile,
                 .meaning = "HDF5 file to write every output to",
-                .required = true}},
+                .required = true},
+               {.name = "force", .type = Flag::Type::kSwitch, .meaning = "replace the file if it is there"}},
           .example = "retune run encoder.onnx --inputs in.h5 --outputs out.h5\n\naudio_features  f32 [1, 26, 160]",
           .run = run};
 }

@@ -7,7 +7,6 @@
 #include "cli/session_flags.h"
 #include "editors/editor.h"
 #include "editors/mechanisms/second_moment.h"
-#include "tensor/error.h"
 
 namespace retune {
 
@@ -16,9 +15,6 @@ namespace {
 int stats(const Arguments& arguments, Console& console) {
   const std::filesystem::path corpus_file = arguments.path("corpus");
   const std::filesystem::path out = arguments.path("out");
-  if (std::filesystem::exists(out) && !arguments.on("force"))
-    throw user_error("{} is there already; second moments are never replaced silently (--force replaces it)",
-                     out.string());
   const Corpus corpus = Corpus::load(corpus_file, audio_root(arguments, corpus_file));
   corpus.check_audio();
   const Bundle bundle = Bundle::open(arguments.path("BUNDLE"));
@@ -57,7 +53,7 @@ Command stats_command() {
                      .type = Flag::Type::kPath,
                      .meaning = "JSON Lines (docs/formats/facts.md); never the clips of the facts",
                      .required = true},
-                    {.name = "out", .type = Flag::Type::kPath, .meaning = "HDF5 file to write", .required = true},
+                    {.name = "out", .type = Flag::Type::kOutputFile, .meaning = "HDF5 file to write", .required = true},
                     {.name = "force", .type = Flag::Type::kSwitch, .meaning = "replace the file if it is there"}},
           .example =
               "retune stats demo/bundle --site decoder.block.3.mlp.down \\\n"

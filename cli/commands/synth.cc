@@ -72,8 +72,8 @@ std::vector<Flag> synth_flags() {
   std::string attributes;
   for (const std::string& attribute : defaults.attributes) attributes += (attributes.empty() ? "" : ",") + attribute;
   return {
-      {.name = "out", .type = Flag::Type::kPath, .meaning = "folder to write", .required = true},
-      {.name = "force", .type = Flag::Type::kSwitch, .meaning = "replace the folder if it is there"},
+      {.name = "out", .type = Flag::Type::kOutputFolder, .meaning = "folder to write", .required = true},
+      {.name = "force", .type = Flag::Type::kSwitch, .meaning = "replace earlier data in the folder"},
       count_flag("train_clips", defaults.train_clips, "clips to train on", 100, 1e6),
       count_flag("val_clips", defaults.val_clips, "clips to choose settings by", 100, 1e6),
       count_flag("test_clips", defaults.test_clips, "clips to test with", 100, 1e6),

@@ -61,7 +61,7 @@ Command train_command() {
           "Trains a bundle from random weights, as a training recipe says. An interrupted run goes on from its last "
           "checkpoint, with the same result.",
       .positionals = {{.name = "RECIPE", .meaning = "a training recipe (docs/formats/recipe.md)"}},
-      .flags = {{.name = "out", .type = Flag::Type::kPath, .meaning = "folder of the bundle", .required = true},
+      .flags = {{.name = "out", .type = Flag::Type::kOutputFolder, .meaning = "folder of the bundle", .required = true},
                 {.name = "data",
                  .type = Flag::Type::kPath,
                  .meaning = "folder of the data, made if it is missing and the recipe says how; not given: OUT.data"},
