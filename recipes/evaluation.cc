@@ -5,6 +5,7 @@
 #include "eval/answer_log.h"
 #include "facts/json_text.h"
 #include "facts/probe_file.h"
+#include "recipes/clip_check.h"
 #include "recipes/study_folder.h"
 #include "tensor/error.h"
 
@@ -12,14 +13,11 @@ namespace retune {
 
 namespace {
 
-std::vector<Probe> probes_of(const EvalRun& run) {
+std::vector<Probe> probes_of(const EvalRun& run, ThreadPool& pool) {
   if (run.facts.has_value() != run.probes.empty())
     throw user_error("an evaluation needs either facts or probes, got {}", run.facts ? "both" : "neither");
   std::vector<Probe> probes = run.facts ? run.facts->probes() : run.probes;
-  if (run.facts)
-    run.facts->check_audio();
-  else
-    check_audio(probes);
+  check_clips(run.facts ? run.facts->clips() : clips_of(probes), pool, run.watch);
   return probes;
 }
 
@@ -43,7 +41,7 @@ std::vector<Asked> questions(const EvalRun& run, Session& session, const Bundle&
 }  // namespace
 
 EvalReport run_eval(const EvalRun& run, Session& session) {
-  const std::vector<Probe> probes = probes_of(run);
+  const std::vector<Probe> probes = probes_of(run, session.pool());
   const Bundle model = Bundle::open(run.model);
   std::optional<Bundle> base;
   if (run.base) base = Bundle::open(*run.base);
@@ -80,7 +78,8 @@ EvalReport run_eval(const EvalRun& run, Session& session) {
 EvalPlan plan_eval(const EvalRun& run, std::int64_t cache_bytes) {
   constexpr std::int64_t kBytesPerAnswer = 4096;
   EvalPlan plan;
-  plan.probes = static_cast<std::int64_t>(probes_of(run).size());
+  ThreadPool pool;
+  plan.probes = static_cast<std::int64_t>(probes_of(run, pool).size());
   plan.questions = plan.probes * (run.base ? 2 : 1);
   Bundle::open(run.model);
   plan.model_bytes = folder_bytes(run.model);

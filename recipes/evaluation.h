@@ -33,7 +33,7 @@ struct EvalReport {
   std::vector<AnswerRecord> answers;
 };
 
-// User errors: neither facts nor probes or both, clips that are missing, models that are not there.
+// User errors: neither facts nor probes or both, clips that are missing or cannot be heard, models that are not there.
 EvalReport run_eval(const EvalRun& run, Session& session);
 
 // What it would do.

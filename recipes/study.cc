@@ -14,6 +14,7 @@
 #include "facts/option_list.h"
 #include "lalm/check.h"
 #include "learning/site_weight.h"
+#include "recipes/clip_check.h"
 #include "recipes/export.h"
 #include "recipes/identity.h"
 #include "recipes/journal.h"
@@ -75,7 +76,7 @@ struct Work {
   std::optional<std::size_t> exported;  // index of the cell
   std::vector<Site> sites;
 
-  explicit Work(const EditRun& run)
+  Work(const EditRun& run, ThreadPool& pool)
       : facts(scoped(run.facts, run.recipe)),
         base(Bundle::open(run.model)),
         editor(make_editor(run.recipe.method(), run.recipe.settings())),
@@ -85,10 +86,10 @@ struct Work {
     check_mode(*editor, run.recipe.mode(), facts.facts().size());
     check_output_apart(run.out, run.model);
     check_not_around(run.out, run.model);
-    facts.check_audio();
+    check_clips(facts.clips(), pool, run.watch);
     if (const auto path = run.recipe.corpus()) {
       corpus = Corpus::load(*path, run.recipe.corpus_audio_root().value_or(default_audio_root(*path).string()));
-      corpus->check_audio();
+      check_clips(corpus->clips(), pool, run.watch);
       refuse_shared_clips(*corpus, facts);
     }
     if (run.export_cell) {
@@ -319,7 +320,7 @@ void check_requirements(const EditRun& run, const MetricReport& report) {
 }  // namespace
 
 EditReport run_edit(const EditRun& run, Session& session) {
-  const Work work(run);
+  const Work work(run, session.pool());
   const ContentHash identity = study_identity(run.recipe, work.base, work.facts, work.corpus ? &*work.corpus : nullptr);
   Journal journal = open_study(run.out, identity, run.existing);
   Progressed progressed = read_progress(journal, run, work);
@@ -366,7 +367,8 @@ EditPlan plan_edit(const EditRun& run, std::int64_t cache_bytes) {
   constexpr std::int64_t kBytesPerAnswer = 8192;   // in the journal and in the results
   constexpr std::int64_t kBytesPerPatch = 65536;   // apart from its deltas
   constexpr std::int64_t kCopiesWhileEditing = 5;  // master, gradient, two moments, delta
-  const Work work(run);
+  ThreadPool pool;
+  const Work work(run, pool);
   EditPlan plan;
   plan.cells = static_cast<std::int64_t>(work.cells.size());
   plan.edits = static_cast<std::int64_t>(work.facts.facts().size());

@@ -57,10 +57,10 @@ struct EditReport {
 };
 
 // User errors (before anything is written): a folder that may not be used, a mode that the method does not have, facts
-// or corpus without their clips, a clip that facts and corpus share, no such export_cell. Proof errors: a model that
-// Retune does not read rightly (lalm/check.h), a requirement of the recipe that is missed (results and summary are
-// kept, no bundle is left), an export that does not answer as measured. Interrupted: the watch's flag; run again to go
-// on.
+// or corpus with a clip that is missing or cannot be heard, a clip that both share, no such export_cell. Proof errors:
+// a model that Retune does not read rightly (lalm/check.h), a requirement of the recipe that is missed (results and
+// summary are kept, no bundle is left), an export that does not answer as measured. Interrupted: the watch's flag; run
+// again to go on.
 EditReport run_edit(const EditRun& run, Session& session);
 
 // What run_edit would do, found without asking the model or writing anything; the same user errors.

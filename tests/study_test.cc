@@ -353,6 +353,34 @@ TEST_F(Study, OneFactNeedsNoFile) {
   EXPECT_EQ(error_of([&] { fact_of(root() / "audio" / "test_0.flac", kQuestion, "loud"); }).code(), ErrorCode::kUser);
 }
 
+// Silent clips of facts, probes and corpora were edited, asked about and learnt from.
+TEST_F(Study, AClipThatCannotBeHeardIsFoundBeforeAnythingIsWritten) {
+  const Clip silence = Clip::below(root() / "audio", "", "silence.flac");
+  save_waveform(root() / "audio" / "silence.flac", {std::vector<float>(8000, 0.0F), 16000});
+  std::vector<Fact> silent = facts().facts();
+  silent[2].probes[1].clip = silence;
+  EditRun what = edit("silent", recipe());
+  what.facts = FactSet::of(silent);
+  const auto names_it =
+      testing::AllOf(HasSubstr(silent[2].probes[1].id), HasSubstr("silence.flac"), HasSubstr("silent"));
+  EXPECT_THAT(error_of([&] { run(what); }).what(), names_it);
+  EXPECT_THAT(error_of([&] { plan_edit(what, 0); }).what(), names_it);
+  EXPECT_FALSE(fs::exists(what.out));
+  Session session({.threads = 1});
+  const EvalRun evaluation{.model = root() / "bundle", .probes = what.facts.probes(), .out = root() / "silent-eval"};
+  EXPECT_THAT(error_of([&] { run_eval(evaluation, session); }).what(), names_it);
+  EXPECT_FALSE(fs::exists(evaluation.out));
+
+  TrainRun learning = training("silent-bundle");
+  learning.data = root() / "silent-data";
+  fs::copy(root() / "data", learning.data, fs::copy_options::recursive);
+  fs::copy_file(root() / "audio" / "silence.flac", learning.data / "train" / "audio" / "tone_1.flac",
+                fs::copy_options::overwrite_existing);
+  EXPECT_THAT(error_of([&] { run_train(learning, session); }).what(),
+              testing::AllOf(HasSubstr("corpus item 1"), HasSubstr("tone_1.flac"), HasSubstr("silent")));
+  EXPECT_FALSE(fs::exists(learning.out));
+}
+
 TEST_F(Study, ProbesAloneGiveAccuracy) {
   std::vector<Probe> probes = facts().probes();
   for (Probe& probe : probes) {

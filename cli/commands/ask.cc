@@ -3,7 +3,6 @@
 
 #include "audio/waveform.h"
 #include "cli/arguments.h"
-#include "cli/clip_file.h"
 #include "cli/commands/commands.h"
 #include "cli/console.h"
 #include "cli/session_flags.h"

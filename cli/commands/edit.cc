@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include "cli/arguments.h"
-#include "cli/clip_file.h"
 #include "cli/commands/commands.h"
 #include "cli/console.h"
 #include "cli/interrupt.h"
@@ -38,7 +37,6 @@ FactSet facts_from(const Arguments& arguments, const Recipe& recipe) {
     for (const char* name : {"audio", "question", "answer"})
       if (!arguments.given(name))
         throw user_error("edit: one fact needs --audio, --question and --answer; --{} is missing", name);
-    load_audible(arguments.path("audio"));
     return fact_of(arguments.path("audio"), arguments.text("question"), arguments.text("answer"));
   }
   if (!arguments.given("facts") && !recipe.facts())
