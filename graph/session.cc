@@ -8,6 +8,7 @@
 #include "graph/buffer_pool.h"
 #include "graph/evaluate.h"
 #include "graph/plan.h"
+#include "graph/rehearsal.h"
 #include "graph/specialize.h"
 
 namespace retune {
@@ -44,6 +45,8 @@ class ValueCache {
     recency_.clear();
     bytes_ = 0;
   }
+
+  std::int64_t bytes() const { return bytes_; }
 
  private:
   struct Entry {
@@ -104,6 +107,10 @@ class Execution {
     tensors_.resize(count);
     if (caching_) compute_versions();
     find_needed();
+    if (state_.options.rehearse) {
+      is_result_.assign(count, false);
+      for (const ValueId id : plan_.graph.outputs) is_result_[static_cast<std::size_t>(id)] = true;
+    }
     execute();
     return collect();
   }
@@ -208,7 +215,9 @@ class Execution {
         inputs.push_back(id == kNoValue ? Tensor() : tensors_[static_cast<std::size_t>(id)]);
       const auto start = state_.profiling ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
       std::vector<Tensor> outputs =
-          evaluate(node, *plan_.ops[index], inputs, plan_.output_types[index], state_.pool, allocate);
+          state_.options.rehearse
+              ? rehearse(node, inputs, plan_.output_types[index], role_of(node), allocate)
+              : evaluate(node, *plan_.ops[index], inputs, plan_.output_types[index], state_.pool, allocate);
       if (state_.profiling)
         state_.counters.seconds_by_op[node.op] +=
             std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -224,6 +233,13 @@ class Execution {
         if (id != kNoValue && --uses_[static_cast<std::size_t>(id)] == 0)
           tensors_[static_cast<std::size_t>(id)] = Tensor();
     }
+  }
+
+  Role role_of(const Node& node) const {
+    const bool result = std::any_of(node.outputs.begin(), node.outputs.end(), [this](ValueId id) {
+      return id != kNoValue && is_result_[static_cast<std::size_t>(id)];
+    });
+    return result ? Role::kResult : Role::kPassing;
   }
 
   Results collect() {
@@ -266,6 +282,7 @@ class Execution {
   std::vector<Version> versions_;
   std::vector<bool> needed_;
   std::vector<std::int32_t> uses_;
+  std::vector<bool> is_result_;  // a value; only while rehearsing
 };
 
 void append_names(std::string& key, const std::vector<std::string>& names) {
@@ -344,6 +361,7 @@ void Session::reset_counters() { state_->counters = {}; }
 void Session::trace(bool on) { state_->tracing = on; }
 void Session::profile(bool on) { state_->profiling = on; }
 std::int64_t Session::peak_bytes() const { return state_->buffers.peak_bytes(); }
+std::int64_t Session::kept_bytes() const { return state_->cache.bytes(); }
 
 void Session::clear() {
   state_->plans.clear();

@@ -81,6 +81,9 @@ struct SessionOptions {
   int threads = 0;                                   // 0: one per processor
   std::int64_t cache_bytes = std::int64_t{1} << 30;  // for kept values
   std::size_t max_plans = 256;
+  // Plans, keeps and allocates as ever, but computes nothing: peak_bytes() is then a prediction, made in the time of
+  // the planning. Results are ones. Whoever rehearses must make nothing of them.
+  bool rehearse = false;
 };
 
 // What was done since the Session was made. Tests count with it; nothing is decided by it.
@@ -111,7 +114,8 @@ class Session {
   void profile(bool on);
   // Forgets kept values and plans.
   void clear();
-  std::int64_t peak_bytes() const;  // of activations, since the Session was made
+  std::int64_t peak_bytes() const;  // of activations and kept values, since the Session was made
+  std::int64_t kept_bytes() const;  // of values kept now
 
   struct State;  // session.cc's own
 

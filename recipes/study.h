@@ -63,7 +63,7 @@ struct EditReport {
 // again to go on.
 EditReport run_edit(const EditRun& run, Session& session);
 
-// What run_edit would do, found without asking the model or writing anything; the same user errors.
+// What run_edit would do, found without computing or writing anything; the same user errors.
 struct EditPlan {
   std::int64_t cells = 0;
   std::int64_t edits = 0;
@@ -71,11 +71,12 @@ struct EditPlan {
   std::int64_t questions = 0;      // put to a model in all
   std::vector<std::string> sites;  // whose weights move
   std::int64_t model_bytes = 0;    // mapped; not all of it need be in memory at a time
-  std::int64_t memory_bytes = 0;   // at most: model, kept values (`cache_bytes`), f32 copies and optimiser of the sites
+  std::int64_t session_bytes = 0;  // predicted peak of computed and kept values (forecast.h)
+  std::int64_t memory_bytes = 0;   // model, session, f32 copies and optimiser of the sites
   std::int64_t disk_bytes = 0;     // at most: patches, answers, bundle
   std::optional<std::int64_t> exported_cell;
 };
-EditPlan plan_edit(const EditRun& run, std::int64_t cache_bytes);
+EditPlan plan_edit(const EditRun& run, const SessionOptions& options);
 
 // One fact given on the command line, with its own question as its only probe. User error if the question lists options
 // and the answer is none of them.
