@@ -87,6 +87,7 @@ struct Session::State {
   std::uint64_t fresh = 0;
   bool tracing = false;
   bool profiling = false;
+  WorkObserver observer;
   Counters counters;
 };
 
@@ -207,6 +208,8 @@ class Execution {
       return state_.buffers.allocate(dtype, shape);
     };
     std::vector<Tensor> inputs;
+    const std::int64_t total = std::count(needed_.begin(), needed_.end(), true);
+    std::int64_t done = 0;
     for (std::size_t index = 0; index < needed_.size(); ++index) {
       if (!needed_[index]) continue;
       const Node& node = plan_.graph.nodes()[index];
@@ -222,6 +225,7 @@ class Execution {
         state_.counters.seconds_by_op[node.op] +=
             std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       ++state_.counters.nodes_executed;
+      if (state_.observer) state_.observer(++done, total);
       if (state_.tracing) ++state_.counters.executions_by_value[plan_.graph.value(node.outputs[0]).name];
       for (std::size_t i = 0; i < node.outputs.size(); ++i) {
         if (node.outputs[i] == kNoValue) continue;
@@ -360,6 +364,7 @@ const Counters& Session::counters() const { return state_->counters; }
 void Session::reset_counters() { state_->counters = {}; }
 void Session::trace(bool on) { state_->tracing = on; }
 void Session::profile(bool on) { state_->profiling = on; }
+void Session::observe(WorkObserver observer) { state_->observer = std::move(observer); }
 std::int64_t Session::peak_bytes() const { return state_->buffers.peak_bytes(); }
 std::int64_t Session::kept_bytes() const { return state_->cache.bytes(); }
 

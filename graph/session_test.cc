@@ -108,6 +108,20 @@ TEST(Session, ARehearsalPredictsTheMemoryOfTheRun) {
   for (const float value : results["grad:w1"].tensor.values<float>()) ASSERT_EQ(value, 1.0F);
 }
 
+TEST(Session, TellsAfterEachNodeHowManyAreDone) {
+  const Chain chain = make_chain();
+  Session session({.threads = 1});
+  std::vector<std::pair<std::int64_t, std::int64_t>> told;
+  session.observe([&](std::int64_t done, std::int64_t total) { told.emplace_back(done, total); });
+  session.run(chain.graph, chain.parameters, ask_for(random_tensor({2, 4}, 12), {"z3"}));
+  ASSERT_EQ(told.size(), 5U);
+  for (std::size_t i = 0; i < told.size(); ++i)
+    EXPECT_EQ(told[i], std::pair(static_cast<std::int64_t>(i) + 1, std::int64_t{5}));
+  session.observe({});
+  session.run(chain.graph, chain.parameters, ask_for(random_tensor({2, 4}, 12), {"z3"}));
+  EXPECT_EQ(told.size(), 5U);
+}
+
 TEST(Session, ReusedValuesHaveTheBitsOfRecomputedOnes) {
   Chain chain = make_chain();
   Session keeping({.threads = 1});

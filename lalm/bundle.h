@@ -90,7 +90,8 @@ struct BundleProof {
 // Writes the bundle's files with the edited tensors in place, everything else byte for byte, whole or not at all, and
 // proves it (architecture decision 7): reads back, compares, and asks the reloaded bundle the prompts. proof_error
 // (exit 4) if a delta rounds away entirely or anything else differs. `out` equal to or inside the source is refused.
+// `observer` counts files written and compared, and prompts asked.
 BundleProof save(const Bundle& bundle, const std::filesystem::path& out, Existing existing, Session& session,
-                 const std::vector<std::string>& proof_questions);
+                 const std::vector<std::string>& proof_questions, const WorkObserver& observer = {});
 
 }  // namespace retune

@@ -89,7 +89,10 @@ ExportedModel export_model(const ExportRequest& request, Session& session, const
     edited = edited.with(std::make_shared<const Patch>(Patch::load(path)));
   ExportedModel exported;
   exported.folder = request.out / kBundleFolder;
-  exported.proof = save(edited, exported.folder, Existing::kReplace, session, proof_questions(request.probes));
+  exported.proof = save(edited, exported.folder, Existing::kReplace, session, proof_questions(request.probes),
+                        [&watch](std::int64_t done, std::int64_t total) {
+                          watch.report({"write", done, total});
+                        });
   try {
     exported.answers_proven = prove_answers(request, exported.folder, session.pool().threads(), watch);
   } catch (...) {

@@ -328,7 +328,9 @@ EditReport run_edit(const EditRun& run, Session& session) {
   Progressed progressed = read_progress(journal, run, work);
   if (!progressed.checked) {
     run.watch.report({.stage = "check"});
-    require_checks(check_bundle(session, work.base));
+    require_checks(check_bundle(session, work.base, [&run](std::int64_t done, std::int64_t total) {
+      run.watch.report({"check", done, total});
+    }));
     journal.append(kChecked);
   }
   write_text(run.out / kRecipeFile, json_bytes(run.recipe.resolved(), 2) + "\n");

@@ -9,6 +9,7 @@
 #include "cli/console.h"
 #include "cli/proof_text.h"
 #include "cli/session_flags.h"
+#include "cli/work_bar.h"
 #include "lalm/bundle.h"
 #include "tensor/error.h"
 
@@ -26,6 +27,18 @@ std::vector<std::shared_ptr<const Patch>> load_all(const std::vector<std::string
   return patches;
 }
 
+// The bundle with the patches of the command line on it. Reading them proves them against their hashes.
+Bundle patched(Bundle bundle, const Arguments& arguments, Console& console) {
+  WorkBar bar(console, "read patches");
+  const WorkObserver told = bar.parts("read patches");
+  const std::vector<std::string> paths = arguments.texts("PATCH");
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    bundle = bundle.with(load(paths[i]));
+    told(static_cast<std::int64_t>(i) + 1, static_cast<std::int64_t>(paths.size()));
+  }
+  return bundle;
+}
+
 int show(const Arguments& arguments, Console& console) {
   const Patch patch = Patch::load(arguments.path("PATCH"));
   const Detail detail = arguments.on("full") ? Detail::kFull : Detail::kSummary;
@@ -38,7 +51,12 @@ int show(const Arguments& arguments, Console& console) {
 
 int write_bundle(const Bundle& bundle, const Arguments& arguments, Console& console) {
   Session session(session_options(arguments));
-  const BundleProof proof = save(bundle, arguments.path("out"), existing_output(arguments), session, {kProofQuestion});
+  const BundleProof proof = [&] {
+    WorkBar bar(console, "write and prove");
+    bar.follow(session);
+    return save(bundle, arguments.path("out"), existing_output(arguments), session, {kProofQuestion},
+                bar.parts("write and prove"));
+  }();
   if (arguments.on("json")) {
     Json document = proof_json(proof);
     document["bundle"] = arguments.text("out");
@@ -50,17 +68,18 @@ int write_bundle(const Bundle& bundle, const Arguments& arguments, Console& cons
 }
 
 int apply(const Arguments& arguments, Console& console) {
-  Bundle bundle = Bundle::open(arguments.path("BUNDLE"));
-  for (const auto& patch : load_all(arguments.texts("PATCH"))) bundle = bundle.with(patch);
-  return write_bundle(bundle, arguments, console);
+  const Bundle base = Bundle::open(arguments.path("BUNDLE"));
+  return write_bundle(patched(base, arguments, console), arguments, console);
 }
 
 // The base is needed: what rounding to the stored type lost cannot be subtracted again.
 int revert(const Arguments& arguments, Console& console) {
   const Bundle edited = Bundle::open(arguments.path("BUNDLE"));
-  Bundle bundle = Bundle::open(arguments.path("base"));
-  for (const auto& patch : load_all(arguments.texts("PATCH"))) bundle = bundle.with(patch);
-  const std::vector<std::string> others = differing_parameters(edited.view(), bundle.view());
+  const Bundle bundle = patched(Bundle::open(arguments.path("base")), arguments, console);
+  const std::vector<std::string> others = [&] {
+    WorkBar bar(console, "compare");
+    return differing_parameters(edited.view(), bundle.view(), bar.parts("compare"));
+  }();
   if (!others.empty())
     throw user_error(
         "{} is not {} with these patches: '{}' and {} other tensors differ; name every patch, bottom first",
@@ -80,7 +99,11 @@ int write_patch(const Patch& patch, const Arguments& arguments, Console& console
 int diff_bundles(const Arguments& arguments, Console& console) {
   const Bundle from = Bundle::open(arguments.path("FROM"));
   const Bundle to = Bundle::open(arguments.path("TO"));
-  return write_patch(diff(from.view(), to.view()), arguments, console);
+  const Patch patch = [&] {
+    WorkBar bar(console, "compare");
+    return diff(from.view(), to.view(), bar.parts("compare"));
+  }();
+  return write_patch(patch, arguments, console);
 }
 
 int merge_patches(const Arguments& arguments, Console& console) {
@@ -94,7 +117,11 @@ int merge_patches(const Arguments& arguments, Console& console) {
   if (arguments.text("method") == "task_arithmetic") options.method = MergeOptions::Method::kTaskArithmetic;
   if (arguments.given("normalise")) options.normalise = arguments.on("normalise");
   options.lambda = arguments.number("lambda");
-  return write_patch(merge(parts, options), arguments, console);
+  const Patch patch = [&] {
+    WorkBar bar(console, "merge");
+    return merge(parts, options, bar.parts("merge"));
+  }();
+  return write_patch(patch, arguments, console);
 }
 
 Flag out_flag(const std::string& meaning) {
