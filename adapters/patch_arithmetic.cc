@@ -100,7 +100,7 @@ bool same_bytes(const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
-Patch diff(const ModelView& from, const ModelView& to) {
+Patch diff(const ModelView& from, const ModelView& to, const WorkObserver& observer) {
   if (from.graph_hash() != to.graph_hash())
     throw user_error("no difference between models of different graphs ({} and {}): only weights are compared",
                      from.graph_hash().hex().substr(0, 12), to.graph_hash().hex().substr(0, 12));
@@ -111,7 +111,9 @@ Patch diff(const ModelView& from, const ModelView& to) {
   patch.files = from.files();
   patch.beneath = from.patch_ids();
   std::map<ParameterOrigin, bool> done;
+  std::int64_t compared = 0;
   for (const auto& [value, feed] : from.parameters()) {
+    if (observer) observer(++compared, static_cast<std::int64_t>(from.parameters().size()));
     const auto other = to.parameters().find(value);
     if (other == to.parameters().end() || other->second.tensor.dtype() != feed.tensor.dtype() ||
         other->second.tensor.shape() != feed.tensor.shape())
@@ -139,7 +141,7 @@ Patch diff(const ModelView& from, const ModelView& to) {
   return patch;
 }
 
-Patch merge(std::span<const WeightedPatch> parts, const MergeOptions& options) {
+Patch merge(std::span<const WeightedPatch> parts, const MergeOptions& options, const WorkObserver& observer) {
   if (parts.empty()) throw user_error("nothing to merge: give at least one patch");
   const std::vector<double> factors = factors_of(parts, options);
   const Patch& first = *parts.front().patch;
@@ -170,7 +172,10 @@ Patch merge(std::span<const WeightedPatch> parts, const MergeOptions& options) {
   result.graph_hash = first.graph_hash;
   result.files = first.files;
   result.beneath = first.beneath;
-  for (const Group& group : groups) result.deltas.push_back(sum_of(group));
+  for (const Group& group : groups) {
+    result.deltas.push_back(sum_of(group));
+    if (observer) observer(static_cast<std::int64_t>(result.deltas.size()), static_cast<std::int64_t>(groups.size()));
+  }
   check(result);
   return result;
 }

@@ -16,7 +16,8 @@ namespace retune {
 // difference of the masters is exact in f32, and to within an f32 rounding of the larger of both elsewhere. User
 // errors: another graph, a parameter that only one has or that differs in type or shape, parameters that differ but
 // have no origin.
-Patch diff(const ModelView& from, const ModelView& to);
+// `observer` counts parameters.
+Patch diff(const ModelView& from, const ModelView& to, const WorkObserver& observer = {});
 
 struct WeightedPatch {
   std::shared_ptr<const Patch> patch;
@@ -39,6 +40,7 @@ struct MergeOptions {
 // edited tensors alone. Low-rank deltas on the same targets stay low-rank while that is smaller; others are summed in
 // f64. Memories are not merged: what one method remembers says nothing about the sum. User errors: nothing to merge,
 // different models or stacks, deltas that do not fit, weights that are not finite or sum to zero.
-Patch merge(std::span<const WeightedPatch> parts, const MergeOptions& options = {});
+// `observer` counts the deltas of the result.
+Patch merge(std::span<const WeightedPatch> parts, const MergeOptions& options = {}, const WorkObserver& observer = {});
 
 }  // namespace retune

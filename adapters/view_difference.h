@@ -10,6 +10,8 @@ namespace retune {
 
 // Names of the parameters whose stored bytes differ, in their order. User errors: another graph, or a parameter that
 // only one of them has.
-std::vector<std::string> differing_parameters(const ModelView& a, const ModelView& b);
+// `observer` counts parameters.
+std::vector<std::string> differing_parameters(const ModelView& a, const ModelView& b,
+                                              const WorkObserver& observer = {});
 
 }  // namespace retune

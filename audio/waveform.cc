@@ -177,6 +177,12 @@ bool is_silent(const Waveform& waveform, float threshold) {
                      [&](float sample) { return std::abs(sample) <= threshold; });
 }
 
+Waveform load_audible(const std::filesystem::path& path) {
+  Waveform clip = load_waveform(path);
+  if (is_silent(clip)) throw user_error("{} is silent: every sample is zero", path.string());
+  return clip;
+}
+
 Waveform resample(const Waveform& waveform, int rate_hz) {
   for (int rate : {waveform.rate_hz, rate_hz}) {
     if (rate < kMinRateHz || rate > kMaxRateHz) {

@@ -35,6 +35,10 @@ Waveform load_waveform(const std::filesystem::path& path);
 // whether it makes sense is for the caller to say.
 bool is_silent(const Waveform& waveform, float threshold = 0.0f);
 
+// load_waveform for a clip that is asked about: one in which every sample is zero is a user error that names the file,
+// as a question about it has no answer.
+Waveform load_audible(const std::filesystem::path& path);
+
 // Band-limited resampling by libsoxr, quality "HQ" (20 bits, linear phase, passband to 0.913 of the lower Nyquist
 // frequency; the same recipe as librosa's default "soxr_hq"), on the calling thread, the same bits each time. The
 // result has ceil(samples * rate_hz / waveform.rate_hz) samples; an equal rate returns the samples untouched. User

@@ -152,6 +152,31 @@ std::string command_help(const Command& command) {
   return body(command) + "\nflags of every command:\n" + flag_list(global_flags());
 }
 
+nlohmann::ordered_json command_json(const Command& command) {
+  using Json = nlohmann::ordered_json;
+  static constexpr const char* kCounts[] = {"one", "optional", "many", "any"};  // in the order of Positional::Count
+  Json positionals = Json::array();
+  for (const Positional& positional : command.positionals)
+    positionals.push_back({{"name", positional.name},
+                           {"count", kCounts[static_cast<int>(positional.count)]},
+                           {"meaning", positional.meaning}});
+  Json flags = Json::array();
+  for (const Flag& flag : command.flags) {
+    Json entry = {{"name", flag.name}, {"type", placeholder(flag.type)}, {"required", flag.required}};
+    if (!flag.fallback.empty()) entry["default"] = flag.fallback;
+    if (flag.least) entry["least"] = *flag.least;
+    if (flag.most) entry["most"] = *flag.most;
+    if (!flag.choices.empty()) entry["choices"] = flag.choices;
+    entry["meaning"] = flag.meaning;
+    flags.push_back(std::move(entry));
+  }
+  return {{"name", command.name},
+          {"summary", command.summary},
+          {"positionals", std::move(positionals)},
+          {"flags", std::move(flags)},
+          {"example", command.example}};
+}
+
 std::string manual() {
   std::string text =
       "# The command line\n\n"

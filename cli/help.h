@@ -1,6 +1,7 @@
 // Help texts and the manual, made from the commands' own tables.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "cli/command.h"
@@ -13,6 +14,8 @@ std::string overview();
 std::string group_help(const std::string& group);
 // Usage; positionals and flags with type, default, range and meaning; a worked example.
 std::string command_help(const Command& command);
+// For programs: {"name", "summary", "positionals", "flags", "example"}, each flag with its type, default and limits.
+nlohmann::ordered_json command_json(const Command& command);
 // docs/cli.md.
 std::string manual();
 

@@ -61,12 +61,19 @@ std::size_t command_position(std::span<const std::string> words) {
   return std::min(i, words.size());
 }
 
+void print_version(const Arguments& arguments, Streams streams) {
+  if (arguments.on("json"))
+    streams.out << version_json().dump(2) << "\n";
+  else
+    streams.out << version_text();
+}
+
 // Without a command only --help and --version make sense.
 int run_without_command(std::span<const std::string> words, Streams streams) {
   const Command none;
   const Arguments arguments = Arguments::parse(none, words);
   if (arguments.on("version")) {
-    streams.out << version_text();
+    print_version(arguments, streams);
     return 0;
   }
   if (!arguments.on("help")) throw user_error("no command is given; see retune --help");
@@ -99,7 +106,7 @@ int dispatch(std::span<const std::string> words, Streams streams) {
     return 0;
   }
   if (arguments.on("version")) {
-    streams.out << version_text();
+    print_version(arguments, streams);
     return 0;
   }
   check_outputs(*command, arguments);

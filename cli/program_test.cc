@@ -112,8 +112,21 @@ TEST_F(Program, HelpAndVersionAreResults) {
   }
   const Ran version = retune({"--version"});
   EXPECT_EQ(version.code, 0);
-  for (const char* part : {"compiler ", "-march=", "sanitizers ", "BLAS ", "libraries "})
+  for (const char* part : {"compiler ", "-march=", "-ffp-contract=off", "sanitizers ", "libraries\n", "; kernel "})
     EXPECT_THAT(version.out, HasSubstr(part));
+}
+
+// Of oneDNN, the ONNX schema and LAPACKE the version was not told.
+TEST_F(Program, VersionNamesEveryLibraryThatIsLinked) {
+  const Ran ran = retune({"--version", "--json"});
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  const auto document = nlohmann::json::parse(ran.out);
+  const auto& libraries = document.at("libraries");
+  for (const char* library : {"oneDNN", "OpenBLAS", "LAPACK", "LAPACKE", "protobuf", "ONNX schema", "libsndfile",
+                              "libsoxr", "PCRE2", "ICU", "OpenSSL", "zlib", "nlohmann-json", "fmt", "spdlog"})
+    EXPECT_THAT(libraries.at(library).get<std::string>(), testing::ContainsRegex("^[0-9]+\\.[0-9]+")) << library;
+  EXPECT_EQ(libraries.size(), 15U);
+  EXPECT_EQ(retune({"ask", "--version"}).out, retune({"--version"}).out);
 }
 
 TEST_F(Program, RunsAGraphOnNamedTensors) {

@@ -40,23 +40,28 @@ void ProgressBar::relabel(const std::string& label) {
 
 void ProgressBar::update(std::int64_t done, std::int64_t total, const std::string& note) {
   if (first_ < 0) first_ = std::max<std::int64_t>(0, done - 1);
+  const double share = total > 0 ? std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0) : 0.0;
+  const double ahead =
+      done > first_ && total > done ? static_cast<double>(total - done) / static_cast<double>(done - first_) : 0.0;
+  show(share, fmt::format("{}/{} ({:.0f} %)", done, total, 100 * share), ahead, note);
+}
+
+void ProgressBar::update_share(double share, const std::string& note) {
+  share = std::clamp(share, 0.0, 1.0);
+  show(share, fmt::format("{:.0f} %", 100 * share), share > 0 ? (1 - share) / share : 0.0, note);
+}
+
+void ProgressBar::show(double share, const std::string& amount, double ahead, const std::string& note) {
   const double now = clock_();
   const double pause = console_.watched() ? kRedrawSeconds : kLineSeconds;
   if (now - begun_ < kQuietSeconds || now - shown_ < pause) return;
   shown_ = now;
-  console_.draw(line(done, total, now, note));
-}
-
-std::string ProgressBar::line(std::int64_t done, std::int64_t total, double now, const std::string& note) const {
-  const double share = total > 0 ? std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0) : 0.0;
   const auto full = static_cast<std::size_t>(share * kBarWidth);
   const std::string bar =
       console_.watched() ? fmt::format(" [{}{}]", std::string(full, '#'), std::string(kBarWidth - full, '.')) : ":";
-  std::string text = fmt::format("{}{} {}/{} ({:.0f} %)", label_, bar, done, total, 100 * share);
-  if (done > first_ && total > done)
-    text += fmt::format(", {} left", duration_text((now - begun_) * static_cast<double>(total - done) /
-                                                   static_cast<double>(done - first_)));
-  return note.empty() ? text : text + ", " + note;
+  std::string text = fmt::format("{}{} {}", label_, bar, amount);
+  if (ahead > 0) text += fmt::format(", {} left", duration_text((now - begun_) * ahead));
+  console_.draw(note.empty() ? text : text + ", " + note);
 }
 
 }  // namespace retune

@@ -32,12 +32,16 @@ class ProgressBar {
   // `note` stands at the end: "loss 0.31". The time left is the time so far times (total - done) / done; where a step
   // went on from a checkpoint, both count from there.
   void update(std::int64_t done, std::int64_t total, const std::string& note = {});
+  // The same where work has no parts to count: `share` in [0, 1], and the time left is the time so far times
+  // (1 - share) / share.
+  void update_share(double share, const std::string& note = {});
   // Another step begins: its time is its own.
   void relabel(const std::string& label);
   const std::string& label() const { return label_; }
 
  private:
-  std::string line(std::int64_t done, std::int64_t total, double now, const std::string& note) const;
+  // `amount` says how much is done; `ahead` is what remains as a multiple of what was done, 0 for not known.
+  void show(double share, const std::string& amount, double ahead, const std::string& note);
 
   Console& console_;
   std::string label_;

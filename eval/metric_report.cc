@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "eval/text_table.h"
 #include "facts/json_text.h"
@@ -30,9 +31,18 @@ Json mean_json(const std::optional<MeanOf>& mean) {
   return mean ? Json{{"edits", mean->count}, {"value", mean->value}} : Json(nullptr);
 }
 
+Json attribute_json(const AttributeRow& row) {
+  Json json = rate_json(row.score);
+  json["wilson_95"] = interval_json(row.wilson);
+  json["right_before"] = rate_json(row.right_before);
+  json["right_after"] = rate_json(row.right_after);
+  json["right_after_wilson_95"] = interval_json(row.right_after_wilson);
+  return json;
+}
+
 Json row_json(const MetricRow& row) {
   Json attributes = Json::object();
-  for (const auto& [name, rate] : row.attributes) attributes[name] = rate_json(rate);
+  for (const auto& [name, attribute] : row.attributes) attributes[name] = attribute_json(attribute);
   return {{"metric", row.metric},
           {"score", rate_json(row.score)},
           {"wilson_95", interval_json(row.wilson)},
@@ -42,6 +52,7 @@ Json row_json(const MetricRow& row) {
           {"attributes", std::move(attributes)},
           {"right_before", rate_json(row.right_before)},
           {"right_after", rate_json(row.right_after)},
+          {"right_after_wilson_95", interval_json(row.right_after_wilson)},
           {"old_before", rate_json(row.old_before)},
           {"old_after", rate_json(row.old_after)},
           {"score_given_right", rate_json(row.score_given_right)},
@@ -105,12 +116,15 @@ Json formulas_json(const MetricReport& report) {
 
 std::string score_cell(const Rate& rate) { return rate.items == 0 ? "no items" : percent(rate.value); }
 
+std::string interval_cell(const std::optional<Interval>& interval) {
+  return interval ? fmt::format("{}-{}", percent(interval->low), percent(interval->high)) : "-";
+}
+
 // Where every cluster is alike (a rate of 0 or 1, say) resampling has nothing to vary, and Wilson's interval is the
 // honest one.
 std::string interval_cell(const MetricRow& row) {
   const bool varies = row.bootstrap && row.bootstrap->high > row.bootstrap->low;
-  const std::optional<Interval>& interval = varies ? row.bootstrap : row.wilson;
-  return interval ? fmt::format("{}-{}", percent(interval->low), percent(interval->high)) : "-";
+  return interval_cell(varies ? row.bootstrap : row.wilson);
 }
 
 bool is_empty_part(const MetricRow& row) {
@@ -136,16 +150,84 @@ std::string score_table(const MetricReport& report) {
   return text_table(rows);
 }
 
+std::string attribute_name(const std::string& attribute) { return attribute.empty() ? "(none)" : attribute; }
+
+// A line a metric, a column an attribute; empty where there are not at least two.
+std::string attribute_table(const JudgeReport& report) {
+  std::set<std::string> attributes;
+  for (const MetricRow& row : report.rows)
+    for (const auto& [name, attribute] : row.attributes) attributes.insert(name);
+  if (attributes.size() < 2) return "";
+  std::vector<std::vector<std::string>> rows = {{"score by attribute"}};
+  for (const std::string& name : attributes) rows[0].push_back(attribute_name(name));
+  for (const MetricRow& row : report.rows) {
+    if (metric_from_name(row.metric).type != 0) continue;
+    std::vector<std::string>& cells = rows.emplace_back();
+    cells.push_back(row.metric);
+    for (const std::string& name : attributes) {
+      const auto found = row.attributes.find(name);
+      cells.push_back(percent(found == row.attributes.end() ? Rate{}.value : found->second.score.value));
+    }
+  }
+  return text_table(rows);
+}
+
+// What a probe file's questions of a metric's kind are called: nothing is edited there, so nothing is kept or carried.
+std::string questions_name(const MetricRow& row) {
+  switch (metric_from_name(row.metric).kind) {
+    case ProbeKind::kPlain:
+      return "first hop";
+    case ProbeKind::kTextLocality:
+      return "text facts";
+    case ProbeKind::kPortability:
+      return "second hop";
+    default:
+      return row.metric;
+  }
+}
+
+// First-hop questions first, then as in every report.
+std::vector<std::size_t> questions_order(const std::vector<MetricRow>& rows) {
+  std::vector<std::size_t> order;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (metric_from_name(rows[i].metric).type == 0) order.push_back(i);
+  std::stable_partition(order.begin(), order.end(),
+                        [&rows](std::size_t i) { return metric_from_name(rows[i].metric).kind == ProbeKind::kPlain; });
+  return order;
+}
+
+// Of probes without edits: how many are answered rightly, in all and by attribute.
+std::string accuracy_table(const MetricReport& report) {
+  std::vector<std::vector<std::string>> rows = {{"questions", "items", "accuracy", "95 % interval"}};
+  if (report.has_before) rows[0].push_back("before");
+  for (std::size_t j = 1; j < report.judges.size(); ++j) rows[0].push_back(judge_name(report.judges[j].judge));
+  const auto add = [&](const std::string& name, const auto& row_by) {
+    const auto& first = row_by(report.judges.front());
+    rows.push_back({name, std::to_string(first.right_after.items), percent(first.right_after.value),
+                    interval_cell(first.right_after_wilson)});
+    if (report.has_before) rows.back().push_back(percent(first.right_before.value));
+    for (std::size_t j = 1; j < report.judges.size(); ++j)
+      rows.back().push_back(percent(row_by(report.judges[j]).right_after.value));
+  };
+  const std::vector<MetricRow>& metrics = report.judges.front().rows;
+  for (const std::size_t i : questions_order(metrics)) {
+    add(questions_name(metrics[i]), [i](const JudgeReport& judge) -> const MetricRow& { return judge.rows[i]; });
+    for (const auto& [name, attribute] : metrics[i].attributes)
+      add("  " + attribute_name(name), [i, key = name](const JudgeReport& judge) -> const AttributeRow& {
+        return judge.rows[i].attributes.at(key);
+      });
+  }
+  return text_table(rows);
+}
+
 std::string retention_table(const JudgeReport& report) {
   std::vector<std::vector<std::string>> rows = {
       {"metric", "gap", "items", "score", "95 % interval", "retention", "degenerate"}};
   for (const RetentionRow& row : report.retention) {
     for (const GapRow& gap : row.gaps) {
       if (metric_from_name(row.metric).type != 0) continue;
-      rows.push_back(
-          {row.metric, std::to_string(gap.gap), std::to_string(gap.score.items), score_cell(gap.score),
-           gap.bootstrap ? fmt::format("{}-{}", percent(gap.bootstrap->low), percent(gap.bootstrap->high)) : "-",
-           percent(gap.retention.value), percent(gap.degenerate.value)});
+      rows.push_back({row.metric, std::to_string(gap.gap), std::to_string(gap.score.items), score_cell(gap.score),
+                      interval_cell(gap.bootstrap), percent(gap.retention.value), percent(gap.degenerate.value)});
     }
   }
   return text_table(rows);
@@ -166,6 +248,12 @@ std::string degenerate_line(const MetricReport& report) {
   std::string line = fmt::format("degenerate answers: {:.0f} of {} after", after, items_after);
   if (items_before > 0) line += fmt::format(", {:.0f} of {} before", before, items_before);
   return line + "\n";
+}
+
+std::string changed_line(const MetricReport& report) {
+  if (report.changed_verdicts == 0) return "";
+  return fmt::format("{} stored verdicts come out differently now; the file was changed after it was written\n",
+                     report.changed_verdicts);
 }
 
 }  // namespace
@@ -204,12 +292,19 @@ std::string report_json(const MetricReport& report) {
 
 std::string report_table(const MetricReport& report) {
   if (report.judges.empty()) return "no judges\n";
+  if (report.requests == 0 && report.answers > 0) {
+    return fmt::format("{} answers; judge {}; per cent; intervals by Wilson\n\n{}\n{}{}", report.answers,
+                       judge_name(report.judges.front().judge), accuracy_table(report), degenerate_line(report),
+                       changed_line(report));
+  }
   const bool bootstrapped = std::any_of(report.judges.front().rows.begin(), report.judges.front().rows.end(),
                                         [](const MetricRow& row) { return row.bootstrap.has_value(); });
   std::string text = fmt::format("{} answers, {} edits; judge {}; per cent; intervals by {}\n\n", report.answers,
                                  report.requests, judge_name(report.judges.front().judge),
                                  bootstrapped ? "cluster bootstrap, by Wilson where that has no width" : "Wilson");
   text += score_table(report);
+  if (const std::string attributes = attribute_table(report.judges.front()); !attributes.empty())
+    text += '\n' + attributes;
   if (!report.has_before) text += "\nno unedited answers: correctness only\n";
   if (!report.judges.front().retention.empty()) {
     text += '\n';
@@ -217,11 +312,7 @@ std::string report_table(const MetricReport& report) {
   }
   text += '\n';
   text += degenerate_line(report);
-  if (report.changed_verdicts > 0) {
-    text += fmt::format("{} stored verdicts come out differently now; the file was changed after it was written\n",
-                        report.changed_verdicts);
-  }
-  return text;
+  return text + changed_line(report);
 }
 
 }  // namespace retune

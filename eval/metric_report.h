@@ -23,17 +23,27 @@ struct Rate {
   double value = std::numeric_limits<double>::quiet_NaN();
 };
 
+// One metric's items of one attribute. Shares in [0, 1]; intervals are Wilson's and absent without items.
+struct AttributeRow {
+  Rate score;
+  std::optional<Interval> wilson;
+  Rate right_before;
+  Rate right_after;
+  std::optional<Interval> right_after_wilson;
+};
+
 // One metric by one judge. Shares in [0, 1].
 struct MetricRow {
   std::string metric;
   Rate score;  // micro: all items equal
-  Rate macro;  // mean of the attributes' means; items = attributes
-  std::map<std::string, Rate> attributes;
+  Rate macro;  // mean of the attributes' means; items = attributes that have a score
+  std::map<std::string, AttributeRow> attributes;  // of the edit, or of a probe without one: its own, else its track
   std::int64_t clusters = 0;          // edits, clips (generality 2 and 3) or sequences: what the bootstrap draws
   std::optional<Interval> wilson;     // absent without items
   std::optional<Interval> bootstrap;  // absent with fewer than two clusters
   Rate right_before;                  // names the expected answer: the unedited model's own rate, R0
   Rate right_after;
+  std::optional<Interval> right_after_wilson;
   Rate old_before;  // names the old label (reliability and generality)
   Rate old_after;
   Rate score_given_right;       // score of the items that the unedited model heard rightly, see score.h
@@ -102,8 +112,10 @@ Rate score_of(const MetricReport& report, std::string_view metric, Judge judge);
 // One JSON object, indented by two blanks, newline at the end; keys in a fixed order; docs/formats/results.md.
 std::string report_json(const MetricReport& report);
 
-// For people: a line a metric, aligned in columns, in per cent; the first judge's interval and the right answers before
-// and after beside its score, then the other judges' scores.
+// For people, aligned in columns, in per cent. Of edits a line a metric: the first judge's interval and the right
+// answers before and after beside its score, then the other judges' scores; below it the score of each attribute. Of
+// probes without edits what share is answered rightly: first-hop questions, text facts and second-hop questions, each
+// with a line an attribute.
 std::string report_table(const MetricReport& report);
 
 }  // namespace retune

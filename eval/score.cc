@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <map>
 #include <set>
@@ -26,6 +27,11 @@ class Mean {
     if (value) add(*value ? 1.0 : 0.0);
   }
   Rate rate() const { return items_ == 0 ? Rate{} : Rate{items_, sum_ / static_cast<double>(items_)}; }
+  // Of a mean of yes and no.
+  std::optional<Interval> wilson() const {
+    if (items_ == 0) return std::nullopt;
+    return wilson_interval(std::llround(sum_), items_);
+  }
 
  private:
   double sum_ = 0;
@@ -79,10 +85,24 @@ void apply_judge(Judge one, std::vector<Judged>& all) {
   }
 }
 
-Rate macro_of(const std::map<std::string, Rate>& attributes) {
+Rate macro_of(const std::map<std::string, AttributeRow>& attributes) {
   Mean mean;
-  for (const auto& [name, rate] : attributes) mean.add(rate.value);
+  for (const auto& [name, row] : attributes)
+    if (row.score.items > 0) mean.add(row.score.value);
   return mean.rate();
+}
+
+// The means of one attribute's items.
+struct AttributeMeans {
+  Mean score, right_before, right_after;
+
+  AttributeRow row() const {
+    return {score.rate(), score.wilson(), right_before.rate(), right_after.rate(), right_after.wilson()};
+  }
+};
+
+const std::string& attribute_of(const AnswerRecord& record) {
+  return record.attribute.empty() ? record.track : record.attribute;
 }
 
 // What the bootstrap of a row draws.
@@ -93,32 +113,34 @@ struct Draws {
 
 MetricRow row_of(const Metric& metric, const std::vector<Judged>& all, Draws& draws) {
   Mean score, right_before, right_after, old_before, old_after, given_right, degenerate_wrong;
-  std::map<std::string, Mean> attributes;
-  std::int64_t successes = 0;
+  std::map<std::string, AttributeMeans> attributes;
   for (const Judged& judged : all) {
     if (!is_item(metric, *judged.record)) continue;
     right_before.add(judged.verdict.right_before);
     right_after.add(judged.verdict.right_after);
     old_before.add(judged.verdict.old_before);
     old_after.add(judged.verdict.old_after);
+    AttributeMeans& attribute = attributes[attribute_of(*judged.record)];
+    attribute.right_before.add(judged.verdict.right_before);
+    attribute.right_after.add(judged.verdict.right_after);
     const std::optional<bool> success = counted(metric, judged.verdict);
     if (!success) continue;
     score.add(success);
-    attributes[judged.record->attribute].add(success);
+    attribute.score.add(success);
     degenerate_wrong.add(std::optional<bool>(*success && !judged.degenerate_after));
     if (judged.heard_right.value_or(false)) given_right.add(success);
-    successes += *success ? 1 : 0;
     draws.values.push_back(*success ? 1 : 0);
     draws.clusters.push_back(cluster_of(metric, *judged.record));
   }
   MetricRow row;
   row.metric = metric.name;
   row.score = score.rate();
-  for (const auto& [name, mean] : attributes) row.attributes[name] = mean.rate();
+  for (const auto& [name, means] : attributes) row.attributes[name] = means.row();
   row.macro = macro_of(row.attributes);
-  if (row.score.items > 0) row.wilson = wilson_interval(successes, row.score.items);
+  row.wilson = score.wilson();
   row.right_before = right_before.rate();
   row.right_after = right_after.rate();
+  row.right_after_wilson = right_after.wilson();
   row.old_before = old_before.rate();
   row.old_after = old_after.rate();
   row.score_given_right = given_right.rate();
@@ -249,15 +271,17 @@ std::int64_t count_changed_verdicts(const std::vector<AnswerRecord>& records) {
   return changed;
 }
 
-// Metrics of edits are reported whenever there are edits, "no items" included; accuracy whenever there are plain
-// probes.
+// Metrics of edits are reported whenever there are edits, "no items" included; of probes without edits only what was
+// asked.
 std::vector<Metric> metrics_of(const std::vector<AnswerRecord>& records) {
-  const auto is_plain = [](const AnswerRecord& record) { return record.kind == ProbeKind::kPlain; };
-  const bool plain = std::any_of(records.begin(), records.end(), is_plain);
-  const bool edits = !std::all_of(records.begin(), records.end(), is_plain);
+  const bool edits = std::any_of(records.begin(), records.end(),
+                                 [](const AnswerRecord& record) { return !record.request_id.empty(); });
   std::vector<Metric> kept;
   for (const Metric& metric : metrics()) {
-    if (metric.kind == ProbeKind::kPlain ? plain : edits) kept.push_back(metric);
+    const bool asked = std::any_of(records.begin(), records.end(), [&metric](const AnswerRecord& record) {
+      return is_item_at_any_gap(metric, record);
+    });
+    if (asked || (edits && metric.kind != ProbeKind::kPlain)) kept.push_back(metric);
   }
   return kept;
 }

@@ -122,8 +122,8 @@ TEST(Score, MacroAveragesAreMeansOfAttributeMeans) {
   EXPECT_NEAR(100 * locality.score.value, 64.93, 0.00501);
   EXPECT_NEAR(100 * locality.macro.value, 66.15, 0.00501);
   EXPECT_EQ(locality.macro.items, 4);
-  EXPECT_EQ(locality.attributes.at("Gender").items, 900);
-  EXPECT_EQ(locality.attributes.at("Animal").items, 1200);
+  EXPECT_EQ(locality.attributes.at("Gender").score.items, 900);
+  EXPECT_EQ(locality.attributes.at("Animal").score.items, 1200);
 }
 
 TEST(Score, EachKindCountsWhatItShould) {
@@ -193,9 +193,84 @@ TEST(Score, PlainProbesHaveAnAccuracyByAttribute) {
   ASSERT_EQ(report.judges[0].rows.size(), 1u);
   EXPECT_EQ(row(report, "accuracy").score.value, 0.75);
   EXPECT_EQ(row(report, "accuracy").macro.value, 0.75);
-  EXPECT_EQ(row(report, "accuracy").attributes.at("Text").value, 0.5);
+  EXPECT_EQ(row(report, "accuracy").attributes.at("Text").score.value, 0.5);
   EXPECT_EQ(row(report, "accuracy").clusters, 4);
   EXPECT_TRUE(row(report, "accuracy").bootstrap.has_value());
+}
+
+// A question of a probe file, where no edit is.
+AnswerRecord question(int number, ProbeKind kind, const std::string& attribute, const std::string& after) {
+  AnswerRecord record = probe("", kind, 0, "", after);
+  record.probe_id = fmt::format("p{}", number);
+  record.attribute = record.track = attribute;
+  record.expected = "cat";
+  record.before.reset();
+  return record;
+}
+
+std::vector<AnswerRecord> answered_probe_file() {
+  std::vector<AnswerRecord> records;
+  const auto add = [&records](ProbeKind kind, const char* attribute, int right, int wrong) {
+    for (int i = 0; i < right + wrong; ++i)
+      records.push_back(question(static_cast<int>(records.size()), kind, attribute, i < right ? "cat" : "dog"));
+  };
+  add(ProbeKind::kPlain, "Animal", 9, 1);
+  add(ProbeKind::kPlain, "Emotion", 2, 2);
+  add(ProbeKind::kTextLocality, "Text", 3, 1);
+  add(ProbeKind::kPortability, "Animal", 4, 1);
+  add(ProbeKind::kPortability, "Emotion", 0, 3);
+  return records;
+}
+
+// The table of a probe file printed one macro average: what the model knows of each attribute stood in the JSON only,
+// and text facts hid as the "right after" of a text_locality without items.
+TEST(Score, ProbeFilesAreReportedByKindOfQuestionAndAttribute) {
+  const std::string table = report_table(score(answered_probe_file(), quick()));
+  // Wilson's interval of 9 of 10 is 59.6 to 98.2 (Brown, Cai and DasGupta 2001, equation 4).
+  EXPECT_THAT(table, testing::ContainsRegex("first hop +14 +78\\.6 +[0-9.]+-[0-9.]+\n"
+                                            "  Animal +10 +90\\.0 +59\\.6-98\\.2\n"
+                                            "  Emotion +4 +50\\.0 +15\\.0-85\\.0\n"
+                                            "text facts +4 +75\\.0 +30\\.1-95\\.4\n"
+                                            "  Text +4 +75\\.0 +30\\.1-95\\.4\n"
+                                            "second hop +8 +50\\.0 +[0-9.]+-[0-9.]+\n"
+                                            "  Animal +5 +80\\.0 +[0-9.]+-[0-9.]+\n"
+                                            "  Emotion +3 +0\\.0 +0\\.0-56\\.1\n"));
+  EXPECT_THAT(table, testing::Not(testing::HasSubstr("no items"))) << "nothing was asked of edits";
+}
+
+TEST(Score, TheSummaryOfAProbeFileHoldsWhatItsTableShows) {
+  const nlohmann::json summary = nlohmann::json::parse(report_json(score(answered_probe_file(), quick())));
+  const nlohmann::json& rows = summary["judges"][0]["rows"];
+  ASSERT_EQ(rows.size(), 3U);
+  EXPECT_EQ(rows[0]["metric"], "text_locality");
+  EXPECT_EQ(rows[0]["attributes"]["Text"]["right_after"]["value"], 0.75);
+  EXPECT_EQ(rows[1]["metric"], "portability");
+  EXPECT_EQ(rows[1]["attributes"]["Animal"]["right_after"]["items"], 5);
+  EXPECT_EQ(rows[2]["metric"], "accuracy");
+  EXPECT_EQ(rows[2]["attributes"]["Animal"]["value"], 0.9);
+  EXPECT_NEAR(rows[2]["attributes"]["Animal"]["wilson_95"][0].get<double>(), 0.596, 5e-4);
+}
+
+TEST(Score, ProbesWithoutAnAttributeAreReportedByTheirTrack) {
+  std::vector<AnswerRecord> records = {question(0, ProbeKind::kPlain, "", "cat"),
+                                       question(1, ProbeKind::kPlain, "", "dog")};
+  records[0].track = "Task/Counting";
+  const std::string table = report_table(score(records, quick()));
+  EXPECT_THAT(table, testing::ContainsRegex("  Task/Counting +1 +100\\.0"));
+  EXPECT_THAT(table, testing::ContainsRegex("  \\(none\\) +1 +0\\.0"));
+}
+
+TEST(Score, EditsAreReportedByAttributeToo) {
+  std::vector<AnswerRecord> records = {probe("e1", ProbeKind::kReliability, 0, "dog", "cat"),
+                                       probe("e2", ProbeKind::kReliability, 0, "dog", "dog"),
+                                       probe("e2", ProbeKind::kTextLocality, 0, "dog", "dog")};
+  const std::string of_one = report_table(score(records, quick()));
+  EXPECT_THAT(of_one, testing::Not(testing::HasSubstr("score by attribute"))) << "the score is the attribute's";
+  records[0].attribute = "Gender";
+  const std::string table = report_table(score(records, quick()));
+  EXPECT_THAT(table, testing::ContainsRegex("score by attribute +Animal +Gender\n"
+                                            "reliability +0\\.0 +100\\.0\n"));
+  EXPECT_THAT(table, testing::ContainsRegex("text_locality +100\\.0 +-\n"));
 }
 
 TEST(Score, ClustersAreEditsOrClips) {

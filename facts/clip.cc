@@ -81,6 +81,16 @@ fs::path Clip::locate() const {
 
 bool Clip::exists() const { return !name_.empty() && (is_file(root_ / name_) || is_file(root_ / file())); }
 
+void check_located(const std::vector<ClipUse>& uses) {
+  for (const ClipUse& use : uses) {
+    try {
+      use.clip.locate();
+    } catch (const Error& error) {
+      throw user_error("{}: {}", use.user, error.what());
+    }
+  }
+}
+
 ContentHash Clip::hash() const { return ContentHash::of_file(locate()); }
 
 }  // namespace retune

@@ -8,6 +8,7 @@
 #include <compare>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "tensor/content_hash.h"
 
@@ -45,5 +46,15 @@ class Clip {
   std::string name_;
   bool anywhere_ = false;  // given by the user: links may lead where they like
 };
+
+// A clip, and what it is for in an error: the id of a request or probe, "corpus item 3".
+struct ClipUse {
+  Clip clip;
+  std::string user;
+};
+
+// The first clip that is missing or leads out of its root is a user error that names its user and the places looked at.
+// No audio is opened: whether it can be heard, recipes/clip_check.h finds.
+void check_located(const std::vector<ClipUse>& uses);
 
 }  // namespace retune

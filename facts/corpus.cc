@@ -53,16 +53,14 @@ void Corpus::save(const std::filesystem::path& path) const {
   write_text(path, text);
 }
 
-void Corpus::check_audio() const {
-  for (std::size_t i = 0; i < items_.size(); ++i) {
-    if (!items_[i].clip) continue;
-    try {
-      items_[i].clip->locate();
-    } catch (const Error& error) {
-      throw user_error("corpus item {}: {}", i, error.what());
-    }
-  }
+std::vector<ClipUse> Corpus::clips() const {
+  std::vector<ClipUse> uses;
+  for (std::size_t i = 0; i < items_.size(); ++i)
+    if (items_[i].clip) uses.push_back({*items_[i].clip, fmt::format("corpus item {}", i)});
+  return uses;
 }
+
+void Corpus::check_audio() const { check_located(clips()); }
 
 ContentHash Corpus::hash() const {
   Hasher hasher;

@@ -35,7 +35,9 @@ class Corpus {
   void save(const std::filesystem::path& path) const;
 
   const std::vector<CorpusItem>& items() const { return items_; }
-  // The first item whose clip is missing is a user error that names item and file.
+  // Every item's clip, in order.
+  std::vector<ClipUse> clips() const;
+  // check_located (facts/clip.h) of them.
   void check_audio() const;
   // Of every field and of every clip's bytes: the key of what is computed from the corpus. A user error if a clip is
   // missing.

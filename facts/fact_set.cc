@@ -51,21 +51,17 @@ FactSet FactSet::limited(std::size_t count) const {
   return set;
 }
 
-void FactSet::check_audio() const {
-  const auto check = [](const Clip& clip, const std::string& asker) {
-    try {
-      clip.locate();
-    } catch (const Error& error) {
-      throw user_error("{}: {}", asker, error.what());
-    }
-  };
+std::vector<ClipUse> FactSet::clips() const {
+  std::vector<ClipUse> uses;
   for (const Fact& fact : facts_) {
-    check(fact.request.clip, fact.request.id);
-    for (const Probe& probe : fact.probes) {
-      if (probe.clip) check(*probe.clip, probe.id);
-    }
+    uses.push_back({fact.request.clip, fact.request.id});
+    for (const Probe& probe : fact.probes)
+      if (probe.clip) uses.push_back({*probe.clip, probe.id});
   }
+  return uses;
 }
+
+void FactSet::check_audio() const { check_located(clips()); }
 
 std::filesystem::path default_audio_root(const std::filesystem::path& facts_file) {
   const std::filesystem::path folder =

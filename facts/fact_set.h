@@ -60,8 +60,9 @@ class FactSet {
   // The first `count` facts, sequences cut short.
   FactSet limited(std::size_t count) const;
 
-  // The first clip that is missing or leads out of the root is a user error that names the request or probe, and the
-  // places looked at.
+  // Every clip of a request or probe, in file order; a clip that several ask about stands there as often.
+  std::vector<ClipUse> clips() const;
+  // check_located (facts/clip.h) of them.
   void check_audio() const;
 
   // Keys in the file that nothing reads, with how often ("generalty": 300): a misspelt kind shows here.

@@ -79,15 +79,13 @@ void save_probes(const std::filesystem::path& path, const std::vector<Probe>& pr
   write_text(path, text);
 }
 
-void check_audio(const std::vector<Probe>& probes) {
-  for (const Probe& probe : probes) {
-    if (!probe.clip) continue;
-    try {
-      probe.clip->locate();
-    } catch (const Error& error) {
-      throw user_error("probe {}: {}", probe.id, error.what());
-    }
-  }
+std::vector<ClipUse> clips_of(const std::vector<Probe>& probes) {
+  std::vector<ClipUse> uses;
+  for (const Probe& probe : probes)
+    if (probe.clip) uses.push_back({*probe.clip, fmt::format("probe {}", probe.id)});
+  return uses;
 }
+
+void check_audio(const std::vector<Probe>& probes) { check_located(clips_of(probes)); }
 
 }  // namespace retune

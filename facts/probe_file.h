@@ -20,7 +20,9 @@ std::vector<Probe> load_probes(const std::filesystem::path& path, const std::fil
 // The same probes give the same bytes, and load_probes reads equal probes back.
 void save_probes(const std::filesystem::path& path, const std::vector<Probe>& probes);
 
-// The first clip that is missing is a user error that names probe and file.
+// The clip of every probe that has one, in order.
+std::vector<ClipUse> clips_of(const std::vector<Probe>& probes);
+// check_located (facts/clip.h) of them.
 void check_audio(const std::vector<Probe>& probes);
 
 }  // namespace retune

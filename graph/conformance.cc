@@ -158,12 +158,16 @@ class Tally {
 
 }  // namespace
 
-ConformanceResult run_conformance(const fs::path& folder, Session& session, const ConformanceOptions& options) {
+ConformanceResult run_conformance(const fs::path& folder, Session& session, const ConformanceOptions& options,
+                                  const WorkObserver& observer) {
   if (!fs::is_directory(folder)) throw user_error("{} is not a folder of conformance tests", folder.string());
   const std::vector<fs::path> tests = subfolders(folder, "test_");
   if (tests.empty()) throw user_error("{} holds no test_* folder with a model.onnx", folder.string());
   Tally tally(session, options);
-  for (const fs::path& test : tests) tally.run(test);
+  for (std::size_t i = 0; i < tests.size(); ++i) {
+    tally.run(tests[i]);
+    if (observer) observer(static_cast<std::int64_t>(i) + 1, static_cast<std::int64_t>(tests.size()));
+  }
   return tally.result;
 }
 

@@ -33,9 +33,9 @@ struct ConformanceResult {
   std::vector<std::string> failures;  // a line a failed test: "test_add: output 'y', element 3: expected 1, got 2"
 };
 
-// Every test_* folder below `folder`, in order of name. A test that cannot be read is a failure of that test. User
-// error if there is no test at all.
+// Every test_* folder below `folder`, in order of name; `observer` counts them. A test that cannot be read is a failure
+// of that test. User error if there is no test at all.
 ConformanceResult run_conformance(const std::filesystem::path& folder, Session& session,
-                                  const ConformanceOptions& options = {});
+                                  const ConformanceOptions& options = {}, const WorkObserver& observer = {});
 
 }  // namespace retune

@@ -8,6 +8,7 @@
 #include "graph/buffer_pool.h"
 #include "graph/evaluate.h"
 #include "graph/plan.h"
+#include "graph/rehearsal.h"
 #include "graph/specialize.h"
 
 namespace retune {
@@ -44,6 +45,8 @@ class ValueCache {
     recency_.clear();
     bytes_ = 0;
   }
+
+  std::int64_t bytes() const { return bytes_; }
 
  private:
   struct Entry {
@@ -84,6 +87,7 @@ struct Session::State {
   std::uint64_t fresh = 0;
   bool tracing = false;
   bool profiling = false;
+  WorkObserver observer;
   Counters counters;
 };
 
@@ -104,6 +108,10 @@ class Execution {
     tensors_.resize(count);
     if (caching_) compute_versions();
     find_needed();
+    if (state_.options.rehearse) {
+      is_result_.assign(count, false);
+      for (const ValueId id : plan_.graph.outputs) is_result_[static_cast<std::size_t>(id)] = true;
+    }
     execute();
     return collect();
   }
@@ -200,6 +208,8 @@ class Execution {
       return state_.buffers.allocate(dtype, shape);
     };
     std::vector<Tensor> inputs;
+    const std::int64_t total = std::count(needed_.begin(), needed_.end(), true);
+    std::int64_t done = 0;
     for (std::size_t index = 0; index < needed_.size(); ++index) {
       if (!needed_[index]) continue;
       const Node& node = plan_.graph.nodes()[index];
@@ -208,11 +218,14 @@ class Execution {
         inputs.push_back(id == kNoValue ? Tensor() : tensors_[static_cast<std::size_t>(id)]);
       const auto start = state_.profiling ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
       std::vector<Tensor> outputs =
-          evaluate(node, *plan_.ops[index], inputs, plan_.output_types[index], state_.pool, allocate);
+          state_.options.rehearse
+              ? rehearse(node, inputs, plan_.output_types[index], role_of(node), allocate)
+              : evaluate(node, *plan_.ops[index], inputs, plan_.output_types[index], state_.pool, allocate);
       if (state_.profiling)
         state_.counters.seconds_by_op[node.op] +=
             std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       ++state_.counters.nodes_executed;
+      if (state_.observer) state_.observer(++done, total);
       if (state_.tracing) ++state_.counters.executions_by_value[plan_.graph.value(node.outputs[0]).name];
       for (std::size_t i = 0; i < node.outputs.size(); ++i) {
         if (node.outputs[i] == kNoValue) continue;
@@ -224,6 +237,13 @@ class Execution {
         if (id != kNoValue && --uses_[static_cast<std::size_t>(id)] == 0)
           tensors_[static_cast<std::size_t>(id)] = Tensor();
     }
+  }
+
+  Role role_of(const Node& node) const {
+    const bool result = std::any_of(node.outputs.begin(), node.outputs.end(), [this](ValueId id) {
+      return id != kNoValue && is_result_[static_cast<std::size_t>(id)];
+    });
+    return result ? Role::kResult : Role::kPassing;
   }
 
   Results collect() {
@@ -266,6 +286,7 @@ class Execution {
   std::vector<Version> versions_;
   std::vector<bool> needed_;
   std::vector<std::int32_t> uses_;
+  std::vector<bool> is_result_;  // a value; only while rehearsing
 };
 
 void append_names(std::string& key, const std::vector<std::string>& names) {
@@ -343,7 +364,9 @@ const Counters& Session::counters() const { return state_->counters; }
 void Session::reset_counters() { state_->counters = {}; }
 void Session::trace(bool on) { state_->tracing = on; }
 void Session::profile(bool on) { state_->profiling = on; }
+void Session::observe(WorkObserver observer) { state_->observer = std::move(observer); }
 std::int64_t Session::peak_bytes() const { return state_->buffers.peak_bytes(); }
+std::int64_t Session::kept_bytes() const { return state_->cache.bytes(); }
 
 void Session::clear() {
   state_->plans.clear();

@@ -17,6 +17,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -77,10 +78,16 @@ class Results {
   std::map<std::string, Feed, std::less<>> feeds;
 };
 
+// How far work is: called after each of `total` parts, `done` from 1. May be empty.
+using WorkObserver = std::function<void(std::int64_t done, std::int64_t total)>;
+
 struct SessionOptions {
   int threads = 0;                                   // 0: one per processor
   std::int64_t cache_bytes = std::int64_t{1} << 30;  // for kept values
   std::size_t max_plans = 256;
+  // Plans, keeps and allocates as ever, but computes nothing: peak_bytes() is then a prediction, made in the time of
+  // the planning. Results are ones. Whoever rehearses must make nothing of them.
+  bool rehearse = false;
 };
 
 // What was done since the Session was made. Tests count with it; nothing is decided by it.
@@ -109,9 +116,12 @@ class Session {
   void reset_counters();
   void trace(bool on);
   void profile(bool on);
+  // Told after each node of a run how many of the nodes to execute are done. Replaces the one before.
+  void observe(WorkObserver observer);
   // Forgets kept values and plans.
   void clear();
-  std::int64_t peak_bytes() const;  // of activations, since the Session was made
+  std::int64_t peak_bytes() const;  // of activations and kept values, since the Session was made
+  std::int64_t kept_bytes() const;  // of values kept now
 
   struct State;  // session.cc's own
 

@@ -85,6 +85,43 @@ TEST(Session, BaseValuesStayValidWhenAnEditIsTakenOffAgain) {
   EXPECT_EQ(session.counters().nodes_executed, 0);
 }
 
+// Forward and gradients of a chain on enough rows that activations, not rounding up, make the size.
+Request gradient_request() {
+  Request request = ask_for(random_tensor({512, 4}, 11), {"z3"});
+  request.loss = "loss";
+  request.wrt = {"w1", "w2", "w3"};
+  request.cache = Request::Cache::kUse;
+  request.varying = {"w3"};
+  return request;
+}
+
+TEST(Session, ARehearsalPredictsTheMemoryOfTheRun) {
+  const Chain chain = make_chain();
+  Session real({.threads = 1}), rehearsing({.threads = 1, .rehearse = true});
+  const Results results = rehearsing.run(chain.graph, chain.parameters, gradient_request());
+  real.run(chain.graph, chain.parameters, gradient_request());
+  EXPECT_GE(rehearsing.peak_bytes(), real.peak_bytes());
+  EXPECT_LE(rehearsing.peak_bytes(), 2 * real.peak_bytes());
+  EXPECT_EQ(rehearsing.kept_bytes(), real.kept_bytes());
+  EXPECT_GT(real.kept_bytes(), 0);
+  EXPECT_EQ(results["z3"].tensor.shape(), (Shape{512, 4}));
+  for (const float value : results["grad:w1"].tensor.values<float>()) ASSERT_EQ(value, 1.0F);
+}
+
+TEST(Session, TellsAfterEachNodeHowManyAreDone) {
+  const Chain chain = make_chain();
+  Session session({.threads = 1});
+  std::vector<std::pair<std::int64_t, std::int64_t>> told;
+  session.observe([&](std::int64_t done, std::int64_t total) { told.emplace_back(done, total); });
+  session.run(chain.graph, chain.parameters, ask_for(random_tensor({2, 4}, 12), {"z3"}));
+  ASSERT_EQ(told.size(), 5U);
+  for (std::size_t i = 0; i < told.size(); ++i)
+    EXPECT_EQ(told[i], std::pair(static_cast<std::int64_t>(i) + 1, std::int64_t{5}));
+  session.observe({});
+  session.run(chain.graph, chain.parameters, ask_for(random_tensor({2, 4}, 12), {"z3"}));
+  EXPECT_EQ(told.size(), 5U);
+}
+
 TEST(Session, ReusedValuesHaveTheBitsOfRecomputedOnes) {
   Chain chain = make_chain();
   Session keeping({.threads = 1});

@@ -165,6 +165,10 @@ class Continuations {
   Prefill prefill_;
 };
 
+std::int64_t parts_of(const AnswerOptions& options) {
+  return options.max_new_tokens + static_cast<std::int64_t>(options.options.size()) + (options.expected ? 1 : 0);
+}
+
 void generate(Session& session, const Bundle& bundle, const Prompt& prompt, const AnswerOptions& options,
               const Continuations& read, Answer& answer) {
   const auto ends = [&](std::int64_t id) {
@@ -180,6 +184,7 @@ void generate(Session& session, const Bundle& bundle, const Prompt& prompt, cons
       break;
     }
     answer.ids.push_back(next);
+    if (options.observer) options.observer(static_cast<std::int64_t>(answer.ids.size()), parts_of(options));
     if (bundle.decoder().caches.empty()) {
       row = read.after(answer.ids);
       continue;
@@ -282,8 +287,13 @@ Answer answer(Session& session, const Bundle& bundle, const Prompt& prompt, cons
   const Continuations read(session, bundle, prompt, options.varying);
   const std::vector<double> first = log_softmax(read.first_row(), 0);
   result.first_token_logprobs.assign(first.begin(), first.end());
+  const auto tell = [&options](std::int64_t done) {
+    if (options.observer) options.observer(done, parts_of(options));
+  };
+  tell(0);
   if (options.max_new_tokens > 0) generate(session, bundle, prompt, options, read, result);
   for (const std::string& option : options.options) {
+    tell(options.max_new_tokens + static_cast<std::int64_t>(result.options.size()));
     const std::vector<std::int64_t> ids = bundle.tokenizer().encode(option);
     if (ids.empty()) throw user_error("the option '{}' has no tokens", option);
     result.options.push_back({option, force(read, ids).logprob, static_cast<std::int64_t>(ids.size()),

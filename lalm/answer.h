@@ -44,6 +44,8 @@ struct AnswerOptions {
   // Parameters (linked names) that later questions will see changed: what they do not reach is kept. Editors' sites,
   // usually.
   std::vector<std::string> varying;
+  // Counts, of generated tokens at most, options and the expected answer, what is done; the reading of the prompt is 0.
+  WorkObserver observer;
 };
 
 // The prompt of a question, with the clip's features from the bundle's front-end. The encoder is run once (and kept) to

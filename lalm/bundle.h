@@ -94,9 +94,9 @@ struct BundleProof {
 // Writes the bundle's files with the edited tensors in place, everything else byte for byte, whole or not at all, and
 // proves it (architecture decision 7): reads back, compares, and asks the reloaded bundle the prompts. proof_error
 // (exit 4) if a delta rounds away entirely or anything else differs. `out` equal to, inside or around the source is
-// refused. `between_steps` is called before each file and prompt: what it throws reaches the caller, and nothing is
-// left.
+// refused. `observer` counts files written and compared, and prompts asked; what it throws reaches the caller, and
+// nothing is left.
 BundleProof save(const Bundle& bundle, const std::filesystem::path& out, Existing existing, Session& session,
-                 const std::vector<std::string>& proof_questions, const std::function<void()>& between_steps = {});
+                 const std::vector<std::string>& proof_questions, const WorkObserver& observer = {});
 
 }  // namespace retune

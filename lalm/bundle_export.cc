@@ -75,45 +75,46 @@ double relative_difference(const Tensor& a, const Tensor& b) {
 FolderMarks bundle_marks() { return {.holds = {"config.json", "onnx"}}; }
 
 BundleProof save(const Bundle& bundle, const fs::path& out, Existing existing, Session& session,
-                 const std::vector<std::string>& proof_questions, const std::function<void()>& between_steps) {
-  const auto pause = [&] {
-    if (between_steps) between_steps();
-  };
+                 const std::vector<std::string>& proof_questions, const WorkObserver& observer) {
   check_output_apart(out, bundle.folder());
   const auto edits = edits_by_file(bundle);
   refuse_lost_edits(bundle, edits);
   StagedFolder staged(out, existing, bundle_marks());
+  const auto parts = static_cast<std::int64_t>(2 * edits.size() + 1 + proof_questions.size());
+  std::int64_t done = 0;
+  const auto part_done = [&] {
+    if (observer) observer(++done, parts);
+  };
   BundleProof proof;
   std::set<fs::path> written;
   for (const auto& [file, tensors] : edits) {
-    pause();
     const OnnxModel& source = *bundle.models().at(file);
     fs::create_directories((staged.path() / file).parent_path());
     write_edited(source, tensors, staged.path() / file);
     written.insert(fs::path(file));
     for (const std::string& location : source.external_locations())
       written.insert(fs::path(file).parent_path() / location);
+    part_done();
   }
-  pause();
   copy_other_files(bundle.folder(), staged.path(), written);
+  part_done();
   for (const auto& [file, tensors] : edits) {
-    pause();
     const OnnxModel& source = *bundle.models().at(file);
     const ProofMode mode = source.file_bytes() < kFullProofBytes ? ProofMode::kFull : ProofMode::kRanges;
     proof.files.push_back(prove_export(source, staged.path() / file, tensors, mode));
+    part_done();
   }
   const Bundle reloaded = Bundle::open(staged.path());
   for (const std::string& question : proof_questions) {
-    pause();
     const Prompt prompt = prompt_for(session, bundle, question, std::nullopt);
     const Tensor measured = logits_of(session, bundle, prompt, {}, prompt.length() - 1);
     const Tensor again = logits_of(session, reloaded, prompt, {}, prompt.length() - 1);
     proof.logit_difference = std::max(proof.logit_difference, relative_difference(measured, again));
+    part_done();
   }
   if (proof.logit_difference > 0)
     throw proof_error("the reloaded model's logits differ from the measured ones by {:.3g} of their range",
                       proof.logit_difference);
-  pause();
   staged.commit();
   return proof;
 }

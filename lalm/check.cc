@@ -112,14 +112,21 @@ CheckResult check_site(Session& session, const Bundle& bundle, const Prompt& pro
 
 }  // namespace
 
-std::vector<CheckResult> check_bundle(Session& session, const Bundle& bundle) {
+std::vector<CheckResult> check_bundle(Session& session, const Bundle& bundle, const WorkObserver& observer) {
+  constexpr std::int64_t kModelRuns = 6;  // what takes the time: each asks the model anew
+  std::int64_t runs = 0;
+  const auto ran = [&] {
+    if (observer) observer(++runs, kModelRuns);
+  };
   std::vector<CheckResult> results;
   const std::optional<Waveform> tone = test_tone(bundle.front_end().options().rate_hz);
   const Prompt prompt = prompt_for(session, bundle, kQuestion, tone);
+  ran();
   results.push_back({"placeholders", static_cast<std::int64_t>(prompt.audio_rows.size()) > 0,
                      fmt::format("{} encoder rows for 2 s of sound", prompt.audio_rows.size())});
 
   const Tensor whole = whole_logits(session, bundle, prompt);
+  ran();
   const Tensor flat = whole.reshaped({whole.shape()[1], whole.shape()[2]});
   const Tensor wide = whole.cast(DType::kF32);
   const bool finite =
@@ -133,6 +140,7 @@ std::vector<CheckResult> check_bundle(Session& session, const Bundle& bundle) {
 
   const std::vector<std::int64_t> more = bundle.tokenizer().encode("dog dog dog");
   const Tensor longer = logits_of(session, bundle, prompt, more, prompt.length() - 1);
+  ran();
   results.push_back(agreement("two lengths", difference(flat.rows(prompt.length() - 1, 1), longer.rows(0, 1)),
                               "the graph has a length baked in, or its mask is not causal"));
   if (bundle.decoder().caches.empty()) {
@@ -144,8 +152,11 @@ std::vector<CheckResult> check_bundle(Session& session, const Bundle& bundle) {
                   difference(flat.rows(prompt.prefix_length(), prompt.length() - prompt.prefix_length()), parts),
                   "the cache inputs do not continue a prompt; position_ids or the mask are read differently"));
   }
+  ran();
   results.push_back(check_batch(session, bundle, prompt));
+  ran();
   results.push_back(check_site(session, bundle, prompt));
+  ran();
   return results;
 }
 

@@ -20,7 +20,7 @@ struct CheckResult {
 // against prefix plus suffix, finite logits, one placeholder per encoder row, the logits' width against the tokenizer,
 // a site's weight times its captured key against its captured value. Tolerance 1e-3 of the logits' range, as for other
 // runtimes.
-std::vector<CheckResult> check_bundle(Session& session, const Bundle& bundle);
+std::vector<CheckResult> check_bundle(Session& session, const Bundle& bundle, const WorkObserver& observer = {});
 
 // proof_error (exit 4) naming the first failed check; nothing if all passed.
 void require_checks(const std::vector<CheckResult>& results);

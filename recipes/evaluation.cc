@@ -1,10 +1,14 @@
 #include "recipes/evaluation.h"
 
+#include <algorithm>
 #include <map>
+#include <set>
 
 #include "eval/answer_log.h"
 #include "facts/json_text.h"
 #include "facts/probe_file.h"
+#include "recipes/clip_check.h"
+#include "recipes/forecast.h"
 #include "recipes/study_folder.h"
 #include "tensor/error.h"
 
@@ -12,15 +16,17 @@ namespace retune {
 
 namespace {
 
-std::vector<Probe> probes_of(const EvalRun& run) {
+struct Questions {
+  std::vector<Probe> probes;
+  std::optional<Clip> longest;  // clip
+};
+
+Questions questions_of(const EvalRun& run, ThreadPool& pool) {
   if (run.facts.has_value() != run.probes.empty())
     throw user_error("an evaluation needs either facts or probes, got {}", run.facts ? "both" : "neither");
   std::vector<Probe> probes = run.facts ? run.facts->probes() : run.probes;
-  if (run.facts)
-    run.facts->check_audio();
-  else
-    check_audio(probes);
-  return probes;
+  std::optional<Clip> longest = check_clips(run.facts ? run.facts->clips() : clips_of(probes), pool, run.watch);
+  return {std::move(probes), std::move(longest)};
 }
 
 // Parameters in which two models differ: what does not depend on them is computed once.
@@ -40,10 +46,32 @@ std::vector<Asked> questions(const EvalRun& run, Session& session, const Bundle&
   });
 }
 
+// What `models` models will be asked is not rehearsed whole: one clip with one question and with two tell what is kept
+// of a clip and of a question.
+std::int64_t session_bytes(const Bundle& model, const Questions& asked, const AskSettings& given, std::int64_t models,
+                           const SessionOptions& options) {
+  const Probe largest = largest_probe(asked.probes, asked.longest);
+  const AskSettings decoding = rehearsed(given, model, largest);
+  Probe another = largest;
+  another.question.insert(0, "Now: ");
+  const auto rehearsal = [&](const std::vector<Probe>& probes) {
+    return [&model, &decoding, probes](Session& session) { ask(session, model, probes, decoding); };
+  };
+  const std::int64_t of_one = kept_bytes(rehearsal({largest}), options.threads);
+  const std::int64_t of_question = kept_bytes(rehearsal({largest, another}), options.threads) - of_one;
+  std::set<std::string> clips;
+  for (const Probe& probe : asked.probes)
+    if (probe.clip) clips.insert(probe.clip->name());
+  const std::int64_t kept =
+      models * (static_cast<std::int64_t>(asked.probes.size()) * of_question +
+                static_cast<std::int64_t>(clips.size()) * std::max<std::int64_t>(0, of_one - of_question));
+  return working_bytes(rehearsal({largest}), options.threads) + std::min(options.cache_bytes, kept);
+}
+
 }  // namespace
 
 EvalReport run_eval(const EvalRun& run, Session& session) {
-  const std::vector<Probe> probes = probes_of(run);
+  const std::vector<Probe> probes = questions_of(run, session.pool()).probes;
   const Bundle model = Bundle::open(run.model);
   std::optional<Bundle> base;
   if (run.base) base = Bundle::open(*run.base);
@@ -79,18 +107,22 @@ EvalReport run_eval(const EvalRun& run, Session& session) {
   return report;
 }
 
-EvalPlan plan_eval(const EvalRun& run, std::int64_t cache_bytes) {
+EvalPlan plan_eval(const EvalRun& run, const SessionOptions& options) {
   constexpr std::int64_t kBytesPerAnswer = 4096;
   EvalPlan plan;
-  plan.probes = static_cast<std::int64_t>(probes_of(run).size());
+  ThreadPool pool(options.threads);
+  const Questions asked = questions_of(run, pool);
+  plan.probes = static_cast<std::int64_t>(asked.probes.size());
   plan.questions = plan.probes * (run.base ? 2 : 1);
-  Bundle::open(run.model);
+  const Bundle model = Bundle::open(run.model);
   plan.model_bytes = folder_bytes(run.model);
+  AskSettings decoding = run.decoding;
   if (run.base) {
-    Bundle::open(*run.base);
+    decoding.varying = differing(Bundle::open(*run.base), model);
     plan.model_bytes += folder_bytes(*run.base);
   }
-  plan.memory_bytes = plan.model_bytes + cache_bytes;
+  plan.session_bytes = session_bytes(model, asked, decoding, run.base ? 2 : 1, options);
+  plan.memory_bytes = plan.model_bytes + plan.session_bytes;
   if (!run.out.empty()) plan.disk_bytes = plan.questions * kBytesPerAnswer;
   return plan;
 }

@@ -33,17 +33,18 @@ struct EvalReport {
   std::vector<AnswerRecord> answers;
 };
 
-// User errors: neither facts nor probes or both, clips that are missing, models that are not there.
+// User errors: neither facts nor probes or both, clips that are missing or cannot be heard, models that are not there.
 EvalReport run_eval(const EvalRun& run, Session& session);
 
 // What it would do.
 struct EvalPlan {
   std::int64_t probes = 0;
-  std::int64_t questions = 0;     // put to a model in all
-  std::int64_t model_bytes = 0;   // mapped, of both models
-  std::int64_t memory_bytes = 0;  // at most
+  std::int64_t questions = 0;      // put to a model in all
+  std::int64_t model_bytes = 0;    // mapped, of both models
+  std::int64_t session_bytes = 0;  // predicted peak of computed and kept values (forecast.h)
+  std::int64_t memory_bytes = 0;   // models and session
   std::int64_t disk_bytes = 0;
 };
-EvalPlan plan_eval(const EvalRun& run, std::int64_t cache_bytes);
+EvalPlan plan_eval(const EvalRun& run, const SessionOptions& options);
 
 }  // namespace retune

@@ -90,7 +90,9 @@ ExportedModel export_model(const ExportRequest& request, Session& session, const
   ExportedModel exported;
   exported.folder = request.out / kBundleFolder;
   exported.proof = save(edited, exported.folder, Existing::kReplace, session, proof_questions(request.probes),
-                        [&] { watch.report({.stage = "export"}); });
+                        [&watch](std::int64_t done, std::int64_t total) {
+                          watch.report({"write", done, total});
+                        });
   try {
     exported.answers_proven = prove_answers(request, exported.folder, session.pool().threads(), watch);
   } catch (...) {

@@ -9,7 +9,8 @@
 namespace retune {
 
 struct Progress {
-  // "check", "prepare", "edit", "ask before", "ask after", "export"; of training "clips", "questions" and the stages.
+  // "listen", "check", "prepare", "edit", "ask before", "ask after", "write", "export"; of training "clips",
+  // "questions" and the stages.
   std::string stage;
   std::int64_t done = 0;  // of the stage
   std::int64_t total = 0;

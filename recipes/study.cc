@@ -14,7 +14,9 @@
 #include "facts/option_list.h"
 #include "lalm/check.h"
 #include "learning/site_weight.h"
+#include "recipes/clip_check.h"
 #include "recipes/export.h"
+#include "recipes/forecast.h"
 #include "recipes/identity.h"
 #include "recipes/journal.h"
 #include "recipes/study_folder.h"
@@ -73,11 +75,12 @@ struct Work {
   Bundle base;
   std::unique_ptr<const Editor> editor;
   std::optional<Corpus> corpus;
+  std::optional<Clip> longest;  // of the facts' clips
   std::vector<Cell> cells;
   std::optional<std::size_t> exported;  // index of the cell
   std::vector<Site> sites;
 
-  explicit Work(const EditRun& run)
+  Work(const EditRun& run, ThreadPool& pool)
       : facts(scoped(run.facts, run.recipe)),
         base(Bundle::open(run.model)),
         editor(make_editor(run.recipe.method(), run.recipe.settings())),
@@ -89,10 +92,10 @@ struct Work {
                        run.recipe.name());
     check_mode(*editor, run.recipe.mode(), facts.facts().size());
     check_apart(run, facts);
-    facts.check_audio();
+    longest = check_clips(facts.clips(), pool, run.watch);
     if (const auto path = run.recipe.corpus()) {
       corpus = Corpus::load(*path, run.recipe.corpus_audio_root().value_or(default_audio_root(*path).string()));
-      corpus->check_audio();
+      check_clips(corpus->clips(), pool, run.watch);
       refuse_shared_clips(*corpus, facts);
     }
     if (run.export_cell) {
@@ -290,7 +293,9 @@ Progressed read_progress(const Journal& journal, const EditRun& run, const Work&
 
 void check_model(const EditRun& run, const Work& work, Session& session) {
   run.watch.report({.stage = "check"});
-  require_checks(check_bundle(session, work.base));
+  require_checks(check_bundle(session, work.base, [&run](std::int64_t done, std::int64_t total) {
+    run.watch.report({"check", done, total});
+  }));
 }
 
 void add_timing(const EditRun& run, Session& session, std::int64_t cell, double seconds) {
@@ -348,7 +353,7 @@ void check_requirements(const EditRun& run, const MetricReport& report) {
 }  // namespace
 
 EditReport run_edit(const EditRun& run, Session& session) {
-  const Work work(run);
+  const Work work(run, session.pool());
   const ContentHash identity = study_identity(run.recipe, work.base, work.facts, work.corpus ? &*work.corpus : nullptr);
   check_study_folder(run.out, run.existing);
   CellWorker worker(run, work, session);
@@ -396,11 +401,54 @@ EditReport run_edit(const EditRun& run, Session& session) {
   return report;
 }
 
-EditPlan plan_edit(const EditRun& run, std::int64_t cache_bytes) {
+namespace {
+
+// The corpus's item of the longest question.
+Corpus largest_item(const Corpus& corpus) {
+  return Corpus(
+      {*std::max_element(corpus.items().begin(), corpus.items().end(), [](const CorpusItem& a, const CorpusItem& b) {
+        return a.question.size() < b.question.size();
+      })});
+}
+
+// What run_edit puts to its Session for one fact.
+void rehearse_edit(const EditRun& run, const Work& work, const Fact& fact, Session& session) {
+  check_bundle(session, work.base);
+  AskSettings decoding = run.recipe.decoding();
+  if (!fact.probes.empty()) decoding = rehearsed(decoding, work.base, fact.probes.front());
+  decoding.varying = work.varying();
+  ask(session, work.base, fact.probes, decoding);
+  std::shared_ptr<const Patch> patch;
+  try {
+    const std::optional<Corpus> corpus = work.corpus ? std::optional(largest_item(*work.corpus)) : std::nullopt;
+    const Prepared aids = work.editor->prepare(session, work.base, corpus ? &*corpus : nullptr);
+    patch = std::make_shared<const Patch>(
+        work.editor->edit(session, work.base, std::span(&fact.request, 1), aids, Rng(run.recipe.seed())));
+  } catch (const Error& error) {
+    // A method may find that rehearsed numbers cannot be; it has asked for its memory by then.
+    if (error.code() != ErrorCode::kFailure) throw;
+  }
+  ask(session, patch ? work.base.with(patch) : work.base, fact.probes, decoding);
+}
+
+std::int64_t session_bytes(const EditRun& run, const Work& work, std::int64_t questions,
+                           const SessionOptions& options) {
+  const Fact fact = largest_fact(work.facts.facts(), work.longest);
+  const auto rehearsal = [&](Session& session) { rehearse_edit(run, work, fact, session); };
+  const auto of_fact = std::max<std::int64_t>(1, 2 * static_cast<std::int64_t>(fact.probes.size()));
+  const std::int64_t times = (questions + of_fact - 1) / of_fact;
+  return working_bytes(rehearsal, options.threads) +
+         std::min(options.cache_bytes, times * kept_bytes(rehearsal, options.threads));
+}
+
+}  // namespace
+
+EditPlan plan_edit(const EditRun& run, const SessionOptions& options) {
   constexpr std::int64_t kBytesPerAnswer = 8192;   // in the journal and in the results
   constexpr std::int64_t kBytesPerPatch = 65536;   // apart from its deltas
   constexpr std::int64_t kCopiesWhileEditing = 5;  // master, gradient, two moments, delta
-  const Work work(run);
+  ThreadPool pool(options.threads);
+  const Work work(run, pool);
   EditPlan plan;
   plan.cells = static_cast<std::int64_t>(work.cells.size());
   plan.edits = static_cast<std::int64_t>(work.facts.facts().size());
@@ -420,7 +468,8 @@ EditPlan plan_edit(const EditRun& run, std::int64_t cache_bytes) {
   }
   const std::int64_t floats = elements * static_cast<std::int64_t>(sizeof(float));
   plan.model_bytes = folder_bytes(run.model);
-  plan.memory_bytes = plan.model_bytes + cache_bytes + kCopiesWhileEditing * floats;
+  plan.session_bytes = session_bytes(run, work, plan.questions, options);
+  plan.memory_bytes = plan.model_bytes + plan.session_bytes + kCopiesWhileEditing * floats;
   plan.disk_bytes = plan.cells * (floats + kBytesPerPatch) + plan.questions * kBytesPerAnswer;
   if (work.exported) {
     plan.exported_cell = work.cells[*work.exported].number;

@@ -58,13 +58,13 @@ struct EditReport {
 };
 
 // User errors (before anything is written): a folder that may not be used or that holds what is read, a mode that the
-// method does not have, facts or corpus without their clips, a clip that facts and corpus share, no such export_cell.
-// Proof errors: a model that Retune does not read rightly (lalm/check.h), a requirement of the recipe that is missed
-// (results and summary are kept, no bundle is left), an export that does not answer as measured. Interrupted: the
-// watch's flag; run again to go on.
+// method does not have, facts or corpus with a clip that is missing or cannot be heard, a clip that both share, no such
+// export_cell. Proof errors: a model that Retune does not read rightly (lalm/check.h), a requirement of the recipe that
+// is missed (results and summary are kept, no bundle is left), an export that does not answer as measured. Interrupted:
+// the watch's flag; run again to go on.
 EditReport run_edit(const EditRun& run, Session& session);
 
-// What run_edit would do, found without asking the model or writing anything; the same user errors.
+// What run_edit would do, found without computing or writing anything; the same user errors.
 struct EditPlan {
   std::int64_t cells = 0;
   std::int64_t edits = 0;
@@ -72,11 +72,12 @@ struct EditPlan {
   std::int64_t questions = 0;      // put to a model in all
   std::vector<std::string> sites;  // whose weights move
   std::int64_t model_bytes = 0;    // mapped; not all of it need be in memory at a time
-  std::int64_t memory_bytes = 0;   // at most: model, kept values (`cache_bytes`), f32 copies and optimiser of the sites
+  std::int64_t session_bytes = 0;  // predicted peak of computed and kept values (forecast.h)
+  std::int64_t memory_bytes = 0;   // model, session, f32 copies and optimiser of the sites
   std::int64_t disk_bytes = 0;     // at most: patches, answers, bundle
   std::optional<std::int64_t> exported_cell;
 };
-EditPlan plan_edit(const EditRun& run, std::int64_t cache_bytes);
+EditPlan plan_edit(const EditRun& run, const SessionOptions& options);
 
 // One fact given on the command line, with its own question as its only probe. User error if the question lists options
 // and the answer is none of them.

@@ -2,9 +2,12 @@
 
 #include <filesystem>
 
+#include "audio/waveform.h"
 #include "facts/corpus.h"
 #include "facts/json_text.h"
 #include "lalm/bundle.h"
+#include "recipes/clip_check.h"
+#include "recipes/forecast.h"
 #include "recipes/study_folder.h"
 #include "tensor/error.h"
 #include "training/lalm_builder.h"
@@ -51,6 +54,28 @@ void make_data(const TrainRun& run) {
   });
 }
 
+// What is known of the data before they are made, or of those that are there.
+TrainingSizes sizes_of(const TrainRun& run, bool to_be_made) {
+  constexpr double kFramesPerSecond = 100;  // of the mel front-end
+  const auto frames_of = [](double seconds) { return static_cast<std::int64_t>(seconds * kFramesPerSecond) + 1; };
+  const std::optional<SynthOptions> synth = run.recipe.synth();
+  if (to_be_made) {
+    // Longer than any that training/synth asks; its attributes have at most nine labels.
+    constexpr std::int64_t kPromptTokens = 72, kAnswerTokens = 6, kLabels = 9;
+    return {.frames = frames_of(synth->clip_seconds),
+            .clips = synth->train_clips,
+            .prompt = kPromptTokens,
+            .answer = kAnswerTokens,
+            .labels = std::vector<std::int64_t>(synth->attributes.size(), kLabels)};
+  }
+  const Corpus corpus = Corpus::load(corpus_file(run), run.data / "train" / "audio");
+  if (synth) return training_sizes(corpus, run.recipe.training(), frames_of(synth->clip_seconds));
+  ThreadPool pool(run.threads);
+  const std::optional<Clip> longest = check_clips(corpus.clips(), pool, run.watch);
+  const double seconds = longest ? load_waveform(longest->locate()).seconds() : 0;
+  return training_sizes(corpus, run.recipe.training(), frames_of(seconds));
+}
+
 }  // namespace
 
 void run_train(const TrainRun& run, Session& session) {
@@ -71,7 +96,6 @@ void run_train(const TrainRun& run, Session& session) {
 }
 
 TrainPlan plan_train(const TrainRun& run) {
-  constexpr std::int64_t kFramesPerSecond = 100;  // of the mel front-end
   constexpr std::int64_t kFloat = 4;
   constexpr std::int64_t kHalf = 2;
   constexpr std::int64_t kCopiesKept = 3;  // weights and two moments
@@ -85,17 +109,17 @@ TrainPlan plan_train(const TrainRun& run) {
   for (const BuiltGraph& built :
        {build_audio_encoder(shape, rng), build_token_embedding(shape, rng), build_decoder(shape, rng)})
     for (const auto& [name, feed] : built.parameters) plan.parameters += feed.tensor.numel();
-  plan.memory_bytes = plan.parameters * kFloat * (kCopiesKept + 1);
-  plan.disk_bytes = plan.parameters * kFloat * (kCopiesKept + 1);
   plan.makes_data = data_missing(run);
-  if (!plan.makes_data) {
-    check_data(run);
-    return plan;
-  }
+  if (!plan.makes_data) check_data(run);
+  const TrainingSizes sizes = sizes_of(run, plan.makes_data);
+  plan.session_bytes =
+      working_bytes([&](Session& session) { rehearse_training(options, sizes, session); }, run.threads);
+  plan.memory_bytes =
+      plan.session_bytes + plan.parameters * kFloat * kCopiesKept + sizes.clips * sizes.frames * shape.mel_bins * kHalf;
+  plan.disk_bytes = plan.parameters * kFloat * (kCopiesKept + 1);
+  if (!plan.makes_data) return plan;
   const SynthOptions synth = *run.recipe.synth();
   plan.clips = synth.train_clips;
-  const auto frames = static_cast<std::int64_t>(synth.clip_seconds * kFramesPerSecond) + 1;
-  plan.memory_bytes += plan.clips * frames * shape.mel_bins * kHalf;
   plan.disk_bytes += (synth.train_clips + synth.val_clips + synth.test_clips) *
                      static_cast<std::int64_t>(synth.clip_seconds * synth.rate_hz) * kHalf;
   return plan;

@@ -33,12 +33,14 @@ void run_train(const TrainRun& run, Session& session);
 
 struct TrainPlan {
   bool makes_data = false;
-  std::int64_t clips = 0;         // of the training split; 0 if the data are there (they are not read)
-  std::int64_t steps = 0;         // of all stages
-  std::int64_t parameters = 0;    // of the model with a vocabulary of the size asked for
-  std::int64_t memory_bytes = 0;  // weights, gradients, moments, heard clips; a step's activations come on top
-  std::int64_t disk_bytes = 0;    // data, checkpoint and bundle
+  std::int64_t clips = 0;          // to be made for the training split; 0 if the data are there
+  std::int64_t steps = 0;          // of all stages
+  std::int64_t parameters = 0;     // of the model with a vocabulary of the size asked for
+  std::int64_t session_bytes = 0;  // predicted peak of a step's activations and gradients (recipes/forecast.h)
+  std::int64_t memory_bytes = 0;   // session, weights, moments, heard clips
+  std::int64_t disk_bytes = 0;     // data, checkpoint and bundle
 };
+// Data that are there are tokenised, and their clips read unless "synth" tells their length. User errors as run_train.
 TrainPlan plan_train(const TrainRun& run);
 
 }  // namespace retune

@@ -439,6 +439,55 @@ TEST_F(Study, RefusesBeforeItWrites) {
   EXPECT_THAT(error_of([&] { run(edit("full", recipe())); }).what(), HasSubstr("not empty"));
 }
 
+// What a Session took is what was predicted, and not much less.
+void expect_predicted(std::int64_t predicted, const Session& session, const std::string& what) {
+  EXPECT_GE(predicted, session.peak_bytes()) << what;
+  EXPECT_LE(predicted, 3 * session.peak_bytes()) << what;
+}
+
+// --dry_run counted weights and the whole of --memory, whatever the work was.
+TEST_F(Study, ThePlanPredictsTheMemoryOfEdits) {
+  const Recipe rome =
+      Recipe::parse(R"({"method": "rome", "settings": {"site": "decoder.block.1.mlp.down"}})", "rome.json");
+  for (const auto& [name, how] : {std::pair<std::string, Recipe>{"ft", recipe()}, {"rome", rome}}) {
+    for (const char* mode : {"single", "sequential"}) {
+      const EditRun what = edit("memory-" + name + mode, how.with("mode", mode));
+      const EditPlan plan = plan_edit(what, {.threads = 2});
+      EXPECT_GT(plan.memory_bytes, plan.session_bytes + plan.model_bytes);
+      Session session({.threads = 2});
+      run_edit(what, session);
+      expect_predicted(plan.session_bytes, session, name + " " + mode);
+    }
+  }
+}
+
+TEST_F(Study, ThePlanOfEditsKeepsToTheBudget) {
+  const EditRun what = edit("memory-budget", recipe());
+  const std::int64_t none = plan_edit(what, {.threads = 2, .cache_bytes = 0}).session_bytes;
+  const std::int64_t little = plan_edit(what, {.threads = 2, .cache_bytes = 4096}).session_bytes;
+  EXPECT_EQ(little, none + 4096);
+  EXPECT_GT(plan_edit(what, {.threads = 2}).session_bytes, little);
+}
+
+TEST_F(Study, ThePlanPredictsTheMemoryOfAnEvaluation) {
+  for (const bool compared : {false, true}) {
+    EvalRun what{.model = root() / "bundle", .facts = facts(), .decoding = recipe().decoding()};
+    if (compared) what.base = root() / "bundle";
+    const EvalPlan plan = plan_eval(what, {.threads = 2});
+    Session session({.threads = 2});
+    run_eval(what, session);
+    expect_predicted(plan.session_bytes, session, compared ? "with a base" : "alone");
+  }
+}
+
+TEST_F(Study, ThePlanPredictsTheMemoryOfTraining) {
+  const TrainRun what = training("memory-bundle");
+  const TrainPlan plan = plan_train(what);
+  Session session({.threads = 2});
+  run_train(what, session);
+  expect_predicted(plan.session_bytes, session, "training");
+}
+
 TEST_F(Study, TheStopFlagInterrupts) {
   const std::atomic<bool> stop = true;
   EditRun what = edit("stopped", recipe());
@@ -449,7 +498,7 @@ TEST_F(Study, TheStopFlagInterrupts) {
 TEST_F(Study, ThePlanCountsWhatTheRunDoes) {
   for (const char* mode : {"single", "batch", "sequential"}) {
     const EditRun what = edit(std::string("plan-") + mode, recipe(R"(, "gaps": 1)").with("mode", mode));
-    const EditPlan plan = plan_edit(what, 1 << 20);
+    const EditPlan plan = plan_edit(what, {.threads = 2});
     EXPECT_FALSE(fs::exists(what.out));
     const EditReport report = run(what);
     std::size_t answers = 0;
@@ -473,6 +522,34 @@ TEST_F(Study, OneFactNeedsNoFile) {
   EXPECT_EQ(error_of([&] { fact_of(root() / "audio" / "test_0.flac", kQuestion, "loud"); }).code(), ErrorCode::kUser);
 }
 
+// Silent clips of facts, probes and corpora were edited, asked about and learnt from.
+TEST_F(Study, AClipThatCannotBeHeardIsFoundBeforeAnythingIsWritten) {
+  const Clip silence = Clip::below(root() / "audio", "", "silence.flac");
+  save_waveform(root() / "audio" / "silence.flac", {std::vector<float>(8000, 0.0F), 16000});
+  std::vector<Fact> silent = facts().facts();
+  silent[2].probes[1].clip = silence;
+  EditRun what = edit("silent", recipe());
+  what.facts = FactSet::of(silent);
+  const auto names_it =
+      testing::AllOf(HasSubstr(silent[2].probes[1].id), HasSubstr("silence.flac"), HasSubstr("silent"));
+  EXPECT_THAT(error_of([&] { run(what); }).what(), names_it);
+  EXPECT_THAT(error_of([&] { plan_edit(what, {.threads = 2}); }).what(), names_it);
+  EXPECT_FALSE(fs::exists(what.out));
+  Session session({.threads = 1});
+  const EvalRun evaluation{.model = root() / "bundle", .probes = what.facts.probes(), .out = root() / "silent-eval"};
+  EXPECT_THAT(error_of([&] { run_eval(evaluation, session); }).what(), names_it);
+  EXPECT_FALSE(fs::exists(evaluation.out));
+
+  TrainRun learning = training("silent-bundle");
+  learning.data = root() / "silent-data";
+  fs::copy(root() / "data", learning.data, fs::copy_options::recursive);
+  fs::copy_file(root() / "audio" / "silence.flac", learning.data / "train" / "audio" / "tone_1.flac",
+                fs::copy_options::overwrite_existing);
+  EXPECT_THAT(error_of([&] { run_train(learning, session); }).what(),
+              testing::AllOf(HasSubstr("corpus item 1"), HasSubstr("tone_1.flac"), HasSubstr("silent")));
+  EXPECT_FALSE(fs::exists(learning.out));
+}
+
 TEST_F(Study, ProbesAloneGiveAccuracy) {
   std::vector<Probe> probes = facts().probes();
   for (Probe& probe : probes) {
@@ -486,7 +563,7 @@ TEST_F(Study, ProbesAloneGiveAccuracy) {
                .decoding = recipe().decoding(),
                .metrics = recipe().metrics(),
                .out = root() / "eval"};
-  EXPECT_EQ(plan_eval(what, 0).questions, 9);
+  EXPECT_EQ(plan_eval(what, {.threads = 2}).questions, 9);
   const EvalReport report = run_eval(what, session);
   EXPECT_EQ(score_of(report.metrics, "accuracy").items, 9);
   EXPECT_EQ(load_answers(what.out / kResultsFile), report.answers);

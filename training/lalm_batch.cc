@@ -27,9 +27,9 @@ void collect_labels(const Corpus& corpus, LalmData& data) {
   }
 }
 
-// Clips by name, in order of first mention, with the labels that any of their items tells.
-std::vector<Clip> collect_clips(const Corpus& corpus, LalmData& data, std::vector<std::int64_t>& clip_of_item) {
-  std::vector<Clip> clips;
+// Clips by name, in order of first mention, each with its first item, and the labels that any of their items tells.
+std::vector<ClipUse> collect_clips(const Corpus& corpus, LalmData& data, std::vector<std::int64_t>& clip_of_item) {
+  std::vector<ClipUse> clips;
   std::map<std::string, std::int64_t> by_name;
   for (const CorpusItem& item : corpus.items()) {
     if (!item.clip) {
@@ -38,7 +38,7 @@ std::vector<Clip> collect_clips(const Corpus& corpus, LalmData& data, std::vecto
     }
     const auto [it, added] = by_name.emplace(item.clip->name(), static_cast<std::int64_t>(clips.size()));
     if (added) {
-      clips.push_back(*item.clip);
+      clips.push_back({*item.clip, fmt::format("corpus item {}", clip_of_item.size())});
       data.clips.push_back({Tensor(), std::vector<std::int64_t>(data.attributes.size(), -1)});
     }
     clip_of_item.push_back(it->second);
@@ -48,6 +48,14 @@ std::vector<Clip> collect_clips(const Corpus& corpus, LalmData& data, std::vecto
     data.clips[static_cast<std::size_t>(it->second)].labels[a] = index_of(data.labels[a], item.label);
   }
   return clips;
+}
+
+Waveform heard(const ClipUse& use) {
+  try {
+    return load_audible(use.clip.locate());
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("{}: clip '{}': {}", use.user, use.clip.name(), error.what()));
+  }
 }
 
 Tensor int_tensor(const Shape& shape, const std::vector<std::int64_t>& values) {
@@ -61,12 +69,11 @@ LalmData load_lalm_data(const Corpus& corpus, const FrontEnd& front_end, const T
   LalmData data;
   collect_labels(corpus, data);
   std::vector<std::int64_t> clip_of_item;
-  const std::vector<Clip> clips = collect_clips(corpus, data, clip_of_item);
+  const std::vector<ClipUse> clips = collect_clips(corpus, data, clip_of_item);
   pool.parallel_for(static_cast<std::int64_t>(clips.size()), 8, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const auto index = static_cast<std::size_t>(i);
-      data.clips[index].features =
-          front_end.features(load_waveform(clips[index].locate()), Padding::kNone).values.cast(DType::kF16);
+      data.clips[index].features = front_end.features(heard(clips[index]), Padding::kNone).values.cast(DType::kF16);
     }
   });
   for (const TrainingClip& clip : data.clips) data.frames = std::max(data.frames, clip.features.shape()[1]);

@@ -39,8 +39,8 @@ struct LalmData {
   std::int64_t mels = 0;
 };
 
-// Reads every clip once, on the pool. User errors name item and clip; an answer that the tokenizer splits to nothing is
-// one.
+// Reads every clip once, on the pool. User errors name item and clip: one that is missing or cannot be heard; an answer
+// that the tokenizer splits to nothing is one.
 LalmData load_lalm_data(const Corpus& corpus, const FrontEnd& front_end, const Tokenizer& tokenizer,
                         const ChatTemplate& chat, const std::string& placeholder, ThreadPool& pool);
 

@@ -4,11 +4,13 @@
 #include <cmath>
 #include <fstream>
 #include <numbers>
+#include <set>
 
 #include "adapters/tensor_file.h"
 #include "graph/graph_builder.h"
 #include "graph/import.h"
 #include "lalm/link.h"
+#include "lalm/prompt.h"
 #include "learning/answer_loss.h"
 #include "tensor/error.h"
 #include "tensor/staged_output.h"
@@ -138,8 +140,9 @@ class Trainer {
     }
   }
 
+  // With a folder to go on from and to save in, or none.
   void run() {
-    restore();
+    if (!work_.empty()) restore();
     run_stage("hearing", options_.hearing, 0, hearing_names_, "attribute_loss");
     run_stage("joint", options_.joint, options_.hearing.steps, all_names_, "loss");
   }
@@ -202,7 +205,7 @@ class Trainer {
         "{{\"stage\":\"{}\",\"step\":{},\"loss\":{:.6g},\"answer_loss\":{:.6g},\"attribute_loss\":{:.6g}}}\n", name,
         step + 1, progress.loss, progress.answer_loss, progress.attribute_loss);
     const bool go_on = observer_(progress);
-    if (!go_on || done_ % options_.checkpoint_every == 0) save();
+    if (!work_.empty() && (!go_on || done_ % options_.checkpoint_every == 0)) save();
     if (!go_on)
       throw Error(ErrorCode::kInterrupted,
                   fmt::format("stopped at {} step {}; run the same command again to go on", name, step + 1));
@@ -330,6 +333,56 @@ void train_lalm(const Corpus& corpus, const LalmTrainingOptions& given, const st
   TrainingModel model = build_model(options, data);
   Trainer(options, data, model, vocabulary.ids.audio, session, observer, work, identity_of(options, corpus)).run();
   write_bundle(options, vocabulary, model, out);
+}
+
+TrainingSizes training_sizes(const Corpus& corpus, const LalmTrainingOptions& options, std::int64_t frames) {
+  const Vocabulary vocabulary = train_vocabulary(corpus, options.vocabulary_size);
+  const ChatTemplate chat =
+      ChatTemplate::from_jinja(chat_template_text(), "", kAudioPlaceholder, "tokenizer_config.json");
+  TrainingSizes sizes{.frames = frames, .clips = 0, .prompt = 0, .answer = 0, .labels = {}};
+  std::set<std::string> clips;
+  std::map<std::string, std::set<std::string>> labels;
+  for (const CorpusItem& item : corpus.items()) {
+    const Prompt prompt = make_prompt(vocabulary.tokenizer, chat, kAudioPlaceholder, item.question, {1});
+    sizes.prompt = std::max(sizes.prompt, prompt.length());
+    const auto answer = static_cast<std::int64_t>(vocabulary.tokenizer.encode(item.answer).size()) + 1;
+    sizes.answer = std::max(sizes.answer, answer);
+    if (!item.clip) continue;
+    clips.insert(item.clip->name());
+    if (!item.attribute.empty() && !item.label.empty()) labels[item.attribute].insert(item.label);
+  }
+  sizes.clips = static_cast<std::int64_t>(clips.size());
+  for (const auto& [attribute, names] : labels) sizes.labels.push_back(static_cast<std::int64_t>(names.size()));
+  return sizes;
+}
+
+void rehearse_training(const LalmTrainingOptions& given, const TrainingSizes& sizes, Session& session) {
+  constexpr std::int64_t kPlaceholder = 1, kToken = 0;
+  LalmTrainingOptions options = given;
+  options.validate();
+  options.shape.vocabulary = options.vocabulary_size;
+  for (TrainingStage* stage : {&options.hearing, &options.joint})
+    stage->steps = std::min<std::int64_t>(1, stage->steps);
+  LalmData data;
+  data.mels = options.shape.mel_bins;
+  data.frames = sizes.frames;
+  for (const std::int64_t labels : sizes.labels) {
+    data.attributes.push_back(fmt::format("attribute {}", data.attributes.size()));
+    data.labels.emplace_back(static_cast<std::size_t>(labels));
+  }
+  data.clips.push_back(
+      {Tensor::zeros(DType::kF16, {data.mels, data.frames}), std::vector<std::int64_t>(data.attributes.size(), 0)});
+  TrainingItem sound{0, std::vector<std::int64_t>(static_cast<std::size_t>(sizes.prompt), kToken),
+                     std::vector<std::int64_t>(static_cast<std::size_t>(sizes.answer), kToken)};
+  TrainingItem text = sound;
+  text.clip = -1;
+  sound.prompt.front() = kPlaceholder;
+  data.items = {std::move(sound), std::move(text)};
+  data.sound_items = {0};
+  data.text_items = {1};
+  TrainingModel model = build_model(options, data);
+  const TrainingObserver go_on = [](const TrainingProgress&) { return true; };
+  Trainer(options, data, model, kPlaceholder, session, go_on, {}, "").run();
 }
 
 }  // namespace retune

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "facts/corpus.h"
 #include "graph/optimizer.h"
@@ -53,5 +54,19 @@ using TrainingObserver = std::function<bool(const TrainingProgress&)>;
 // Error{kInterrupted} when the observer stops it.
 void train_lalm(const Corpus& corpus, const LalmTrainingOptions& options, const std::filesystem::path& work,
                 const std::filesystem::path& out, Session& session, const TrainingObserver& observer);
+
+// What decides how much memory a step takes.
+struct TrainingSizes {
+  std::int64_t frames = 0;  // of the longest clip
+  std::int64_t clips = 0;   // heard and kept, f16 [mels, frames] each
+  // Tokens of the longest prompt with sound (its placeholder once) and of the longest answer, both with the template's.
+  std::int64_t prompt = 0, answer = 0;
+  std::vector<std::int64_t> labels;  // of each attribute
+};
+// Of a corpus: makes its vocabulary and tokenises it, but reads no clip.
+TrainingSizes training_sizes(const Corpus& corpus, const LalmTrainingOptions& options, std::int64_t frames);
+
+// One step of each stage that has any, for a rehearsing Session (graph/session.h); writes nothing.
+void rehearse_training(const LalmTrainingOptions& options, const TrainingSizes& sizes, Session& session);
 
 }  // namespace retune

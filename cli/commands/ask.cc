@@ -3,10 +3,10 @@
 
 #include "audio/waveform.h"
 #include "cli/arguments.h"
-#include "cli/clip_file.h"
 #include "cli/commands/commands.h"
 #include "cli/console.h"
 #include "cli/session_flags.h"
+#include "cli/work_bar.h"
 #include "eval/text_table.h"
 #include "lalm/answer.h"
 #include "tensor/error.h"
@@ -65,6 +65,19 @@ void print_answer(const Json& document, std::ostream& out) {
   out << "\n" << text_table(rows);
 }
 
+Answer answered(const Arguments& arguments, Session& session, const Bundle& bundle, const std::optional<Waveform>& clip,
+                Console& console) {
+  WorkBar bar(console, "read");
+  bar.follow(session);
+  bar.expect_runs(clip ? 3 : 1);  // the encoder, the clip's share of the prompt, the rest
+  const Prompt prompt = prompt_of(arguments, session, bundle, clip);
+  AnswerOptions options;
+  options.max_new_tokens = arguments.integer("max_new_tokens");
+  options.options = arguments.texts("options");
+  options.observer = bar.parts("answer");
+  return answer(session, bundle, prompt, options);
+}
+
 int ask(const Arguments& arguments, Console& console) {
   if (arguments.given("question") == arguments.given("prompt"))
     throw user_error(
@@ -72,11 +85,7 @@ int ask(const Arguments& arguments, Console& console) {
   const Bundle bundle = Bundle::open(arguments.path("BUNDLE"));
   Session session(session_options(arguments));
   const std::optional<Waveform> clip = heard_clip(arguments, bundle, console);
-  const Prompt prompt = prompt_of(arguments, session, bundle, clip);
-  AnswerOptions options;
-  options.max_new_tokens = arguments.integer("max_new_tokens");
-  options.options = arguments.texts("options");
-  const Json document = answer_json(answer(session, bundle, prompt, options));
+  const Json document = answer_json(answered(arguments, session, bundle, clip, console));
   if (arguments.on("json"))
     console.print(document);
   else

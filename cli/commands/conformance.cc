@@ -6,6 +6,7 @@
 #include "cli/commands/commands.h"
 #include "cli/console.h"
 #include "cli/session_flags.h"
+#include "cli/work_bar.h"
 #include "tensor/error.h"
 
 namespace retune {
@@ -14,7 +15,10 @@ namespace {
 
 int conformance(const Arguments& arguments, Console& console) {
   Session session(session_options(arguments));
-  const ConformanceResult result = run_conformance(arguments.path("FOLDER"), session);
+  const ConformanceResult result = [&] {
+    WorkBar bar(console, "tests");
+    return run_conformance(arguments.path("FOLDER"), session, {}, bar.parts("tests"));
+  }();
   if (arguments.on("json")) {
     console.print({{"passed", result.passed},
                    {"failed", result.failed},

@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include "cli/arguments.h"
-#include "cli/clip_file.h"
 #include "cli/commands/commands.h"
 #include "cli/console.h"
 #include "cli/interrupt.h"
@@ -38,7 +37,6 @@ FactSet facts_from(const Arguments& arguments, const Recipe& recipe) {
     for (const char* name : {"audio", "question", "answer"})
       if (!arguments.given(name))
         throw user_error("edit: one fact needs --audio, --question and --answer; --{} is missing", name);
-    load_audible(arguments.path("audio"));
     return fact_of(arguments.path("audio"), arguments.text("question"), arguments.text("answer"));
   }
   if (!arguments.given("facts") && !recipe.facts())
@@ -71,6 +69,7 @@ void print_plan(const EditPlan& plan, const Arguments& arguments, Console& conso
                      {"questions", plan.questions},
                      {"sites", plan.sites},
                      {"model_bytes", plan.model_bytes},
+                     {"session_bytes", plan.session_bytes},
                      {"memory_bytes", plan.memory_bytes},
                      {"disk_bytes", plan.disk_bytes}};
     if (plan.exported_cell) document["exported"] = *plan.exported_cell;
@@ -80,8 +79,9 @@ void print_plan(const EditPlan& plan, const Arguments& arguments, Console& conso
   console.out() << fmt::format("would make {} edits in {} cells and ask {} probes, {} questions in all\nat\n",
                                plan.edits, plan.cells, plan.probes, plan.questions);
   for (const std::string& site : plan.sites) console.out() << "  " << site << "\n";
-  console.out() << fmt::format("model: {}; memory: up to {}; disk: up to {}\n", size_text(plan.model_bytes),
-                               size_text(plan.memory_bytes), size_text(plan.disk_bytes));
+  console.out() << fmt::format("model: {}; memory: about {}, of it computed and kept values {}; disk: up to {}\n",
+                               size_text(plan.model_bytes), size_text(plan.memory_bytes), size_text(plan.session_bytes),
+                               size_text(plan.disk_bytes));
 }
 
 void print_report(const EditReport& report, const Arguments& arguments, Console& console) {
@@ -105,7 +105,7 @@ void print_report(const EditReport& report, const Arguments& arguments, Console&
 int edit(const Arguments& arguments, Console& console) {
   EditRun run = run_from(arguments);
   if (arguments.on("dry_run")) {
-    print_plan(plan_edit(run, arguments.bytes("memory")), arguments, console);
+    print_plan(plan_edit(run, session_options(arguments)), arguments, console);
     return 0;
   }
   const InterruptGuard guard;

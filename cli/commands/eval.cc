@@ -41,18 +41,21 @@ void print_plan(const EvalPlan& plan, const Arguments& arguments, Console& conso
     console.print({{"probes", plan.probes},
                    {"questions", plan.questions},
                    {"model_bytes", plan.model_bytes},
+                   {"session_bytes", plan.session_bytes},
                    {"memory_bytes", plan.memory_bytes},
                    {"disk_bytes", plan.disk_bytes}});
   else
     console.out() << fmt::format(
-        "would ask {} probes, {} questions in all\nmodels: {}; memory: up to {}; disk: up to {}\n", plan.probes,
-        plan.questions, size_text(plan.model_bytes), size_text(plan.memory_bytes), size_text(plan.disk_bytes));
+        "would ask {} probes, {} questions in all\nmodels: {}; memory: about {}, of it computed and kept values {}; "
+        "disk: up to {}\n",
+        plan.probes, plan.questions, size_text(plan.model_bytes), size_text(plan.memory_bytes),
+        size_text(plan.session_bytes), size_text(plan.disk_bytes));
 }
 
 int eval(const Arguments& arguments, Console& console) {
   EvalRun run = run_from(arguments);
   if (arguments.on("dry_run")) {
-    print_plan(plan_eval(run, arguments.bytes("memory")), arguments, console);
+    print_plan(plan_eval(run, session_options(arguments)), arguments, console);
     return 0;
   }
   const InterruptGuard guard;

@@ -8,8 +8,10 @@
 #include "cli/arguments.h"
 #include "cli/commands/commands.h"
 #include "cli/console.h"
+#include "cli/interrupt.h"
 #include "cli/session_flags.h"
 #include "eval/text_table.h"
+#include "recipes/clip_check.h"
 
 namespace retune {
 
@@ -82,7 +84,11 @@ void print_facts(const Json& document, std::ostream& out) {
 int facts(const Arguments& arguments, Console& console) {
   const std::filesystem::path file = arguments.path("FILE");
   const FactSet set = FactSet::load(file, {.audio_root = audio_root(arguments, file)});
-  if (arguments.given("audio_root")) set.check_audio();
+  if (arguments.given("audio_root")) {
+    const InterruptGuard guard;
+    ThreadPool pool(static_cast<int>(arguments.integer("threads")));
+    check_clips(set.clips(), pool, watch(console, guard));
+  }
   const Json document = facts_json(set, file.string());
   if (arguments.on("json"))
     console.print(document);
@@ -98,7 +104,7 @@ Command facts_command() {
       .name = "facts",
       .summary =
           "Reads, checks and counts facts in SAKE's JSON (docs/formats/facts.md). Their clips may be missing, unless "
-          "--audio_root says where they must be.",
+          "--audio_root says where they must be: then each must be sound that is not silent.",
       .positionals = {{.name = "FILE", .meaning = "the facts"}},
       .example =
           "retune facts demo/facts.json --audio_root demo/audio\n\n"

@@ -4,6 +4,7 @@
 #include "cli/console.h"
 #include "cli/onnx_program.h"
 #include "cli/session_flags.h"
+#include "cli/work_bar.h"
 #include "tensor/error.h"
 
 namespace retune {
@@ -40,7 +41,11 @@ int grad(const Arguments& arguments, Console& console) {
   program.graph->require(request.loss);
   request.wrt = chosen_leaves(program, arguments);
   Session session(session_options(arguments));
-  const Results results = session.run(program.graph, program.parameters, request);
+  const Results results = [&] {
+    WorkBar bar(console, "gradient");
+    bar.follow(session);
+    return session.run(program.graph, program.parameters, request);
+  }();
   std::map<std::string, Tensor> tensors;
   for (const std::string& name : request.wrt) tensors[name] = results["grad:" + name].tensor;
   write_tensors(arguments.path("outputs"), tensors);

@@ -22,6 +22,15 @@ std::string help_of(const std::string& name) {
   throw user_error("there is no command '{}'; did you mean '{}'?", name, nearest_word(name, names));
 }
 
+// Every command, or those of that name or group.
+nlohmann::ordered_json help_json(const std::string& name) {
+  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  for (const Command& command : commands())
+    if (name.empty() || command.name == name || command.name.starts_with(name + " "))
+      all.push_back(command_json(command));
+  return all;
+}
+
 int help(const Arguments& arguments, Console& console) {
   if (arguments.on("markdown")) {
     console.out() << manual();
@@ -29,7 +38,11 @@ int help(const Arguments& arguments, Console& console) {
   }
   std::string name;
   for (const std::string& word : arguments.texts("COMMAND")) name += (name.empty() ? "" : " ") + word;
-  console.out() << (name.empty() ? overview() : help_of(name));
+  const std::string text = name.empty() ? overview() : help_of(name);  // refuses a name that there is not
+  if (arguments.on("json"))
+    console.print(help_json(name));
+  else
+    console.out() << text;
   return 0;
 }
 

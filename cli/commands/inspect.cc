@@ -2,6 +2,7 @@
 #include "cli/commands/commands.h"
 #include "cli/console.h"
 #include "cli/session_flags.h"
+#include "cli/work_bar.h"
 #include "eval/text_table.h"
 #include "graph/import.h"
 #include "graph/summary.h"
@@ -166,7 +167,9 @@ int inspect(const Arguments& arguments, Console& console) {
   std::vector<CheckResult> checks;
   if (arguments.on("check")) {
     Session session(session_options(arguments));
-    checks = check_bundle(session, bundle);
+    WorkBar bar(console, "check");
+    bar.follow(session);
+    checks = check_bundle(session, bundle, bar.parts("check"));
     for (const CheckResult& check : checks)
       document["checks"].push_back({{"name", check.name}, {"passed", check.passed}, {"detail", check.detail}});
   }

@@ -10,6 +10,7 @@
 #include "cli/interrupt.h"
 #include "cli/proof_text.h"
 #include "cli/session_flags.h"
+#include "cli/work_bar.h"
 #include "lalm/bundle.h"
 #include "tensor/error.h"
 
@@ -27,6 +28,18 @@ std::vector<std::shared_ptr<const Patch>> load_all(const std::vector<std::string
   return patches;
 }
 
+// The bundle with the patches of the command line on it. Reading them proves them against their hashes.
+Bundle patched(Bundle bundle, const Arguments& arguments, Console& console) {
+  WorkBar bar(console, "read patches");
+  const WorkObserver told = bar.parts("read patches");
+  const std::vector<std::string> paths = arguments.texts("PATCH");
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    bundle = bundle.with(load(paths[i]));
+    told(static_cast<std::int64_t>(i) + 1, static_cast<std::int64_t>(paths.size()));
+  }
+  return bundle;
+}
+
 int show(const Arguments& arguments, Console& console) {
   const Patch patch = Patch::load(arguments.path("PATCH"));
   const Detail detail = arguments.on("full") ? Detail::kFull : Detail::kSummary;
@@ -39,9 +52,16 @@ int show(const Arguments& arguments, Console& console) {
 
 int write_bundle(const Bundle& bundle, const Arguments& arguments, Console& console) {
   Session session(session_options(arguments));
-  const InterruptGuard guard;
-  const BundleProof proof = save(bundle, arguments.path("out"), existing_output(arguments), session, {kProofQuestion},
-                                 [&guard] { guard.check(); });
+  const BundleProof proof = [&] {
+    const InterruptGuard guard;
+    WorkBar bar(console, "write and prove");
+    bar.follow(session);
+    return save(bundle, arguments.path("out"), existing_output(arguments), session, {kProofQuestion},
+                [&guard, show = bar.parts("write and prove")](std::int64_t done, std::int64_t total) {
+                  guard.check();
+                  show(done, total);
+                });
+  }();
   if (arguments.on("json")) {
     Json document = proof_json(proof);
     document["bundle"] = arguments.text("out");
@@ -53,17 +73,18 @@ int write_bundle(const Bundle& bundle, const Arguments& arguments, Console& cons
 }
 
 int apply(const Arguments& arguments, Console& console) {
-  Bundle bundle = Bundle::open(arguments.path("BUNDLE"));
-  for (const auto& patch : load_all(arguments.texts("PATCH"))) bundle = bundle.with(patch);
-  return write_bundle(bundle, arguments, console);
+  const Bundle base = Bundle::open(arguments.path("BUNDLE"));
+  return write_bundle(patched(base, arguments, console), arguments, console);
 }
 
 // The base is needed: what rounding to the stored type lost cannot be subtracted again.
 int revert(const Arguments& arguments, Console& console) {
   const Bundle edited = Bundle::open(arguments.path("BUNDLE"));
-  Bundle bundle = Bundle::open(arguments.path("base"));
-  for (const auto& patch : load_all(arguments.texts("PATCH"))) bundle = bundle.with(patch);
-  const std::vector<std::string> others = differing_parameters(edited.view(), bundle.view());
+  const Bundle bundle = patched(Bundle::open(arguments.path("base")), arguments, console);
+  const std::vector<std::string> others = [&] {
+    WorkBar bar(console, "compare");
+    return differing_parameters(edited.view(), bundle.view(), bar.parts("compare"));
+  }();
   if (!others.empty())
     throw user_error(
         "{} is not {} with these patches: '{}' and {} other tensors differ; name every patch, bottom first",
@@ -83,7 +104,11 @@ int write_patch(const Patch& patch, const Arguments& arguments, Console& console
 int diff_bundles(const Arguments& arguments, Console& console) {
   const Bundle from = Bundle::open(arguments.path("FROM"));
   const Bundle to = Bundle::open(arguments.path("TO"));
-  return write_patch(diff(from.view(), to.view()), arguments, console);
+  const Patch patch = [&] {
+    WorkBar bar(console, "compare");
+    return diff(from.view(), to.view(), bar.parts("compare"));
+  }();
+  return write_patch(patch, arguments, console);
 }
 
 int merge_patches(const Arguments& arguments, Console& console) {
@@ -97,7 +122,11 @@ int merge_patches(const Arguments& arguments, Console& console) {
   if (arguments.text("method") == "task_arithmetic") options.method = MergeOptions::Method::kTaskArithmetic;
   if (arguments.given("normalise")) options.normalise = arguments.on("normalise");
   options.lambda = arguments.number("lambda");
-  return write_patch(merge(parts, options), arguments, console);
+  const Patch patch = [&] {
+    WorkBar bar(console, "merge");
+    return merge(parts, options, bar.parts("merge"));
+  }();
+  return write_patch(patch, arguments, console);
 }
 
 Flag bundle_flag() {

@@ -4,6 +4,7 @@
 #include "cli/console.h"
 #include "cli/onnx_program.h"
 #include "cli/session_flags.h"
+#include "cli/work_bar.h"
 
 namespace retune {
 
@@ -14,7 +15,11 @@ int run(const Arguments& arguments, Console& console) {
   Request request = request_from(*program.graph, arguments.path("inputs"));
   for (const ValueId id : program.graph->outputs) request.outputs.push_back(program.graph->value(id).name);
   Session session(session_options(arguments));
-  const Results results = session.run(program.graph, program.parameters, request);
+  const Results results = [&] {
+    WorkBar bar(console, "run");
+    bar.follow(session);
+    return session.run(program.graph, program.parameters, request);
+  }();
   std::map<std::string, Tensor> tensors;
   for (const std::string& name : request.outputs) tensors[name] = results[name].tensor;
   write_tensors(arguments.path("outputs"), tensors);

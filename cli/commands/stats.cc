@@ -7,6 +7,7 @@
 #include "cli/session_flags.h"
 #include "editors/editor.h"
 #include "editors/mechanisms/second_moment.h"
+#include "recipes/clip_check.h"
 
 namespace retune {
 
@@ -16,11 +17,11 @@ int stats(const Arguments& arguments, Console& console) {
   const std::filesystem::path corpus_file = arguments.path("corpus");
   const std::filesystem::path out = arguments.path("out");
   const Corpus corpus = Corpus::load(corpus_file, audio_root(arguments, corpus_file));
-  corpus.check_audio();
   const Bundle bundle = Bundle::open(arguments.path("BUNDLE"));
   const Site site = bundle.site(part_in(bundle.sites(), arguments.text("site")));
   Session session(session_options(arguments));
   const InterruptGuard guard;
+  check_clips(corpus.clips(), session.pool(), watch(console, guard));
   MomentOptions options;
   options.checkpoint = out.string() + ".checkpoint";
   options.go_on = [&guard] { return !guard.flag().load(); };

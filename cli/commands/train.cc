@@ -17,13 +17,16 @@ void print_plan(const TrainPlan& plan, const Arguments& arguments, Console& cons
                    {"clips", plan.clips},
                    {"steps", plan.steps},
                    {"parameters", plan.parameters},
+                   {"session_bytes", plan.session_bytes},
                    {"memory_bytes", plan.memory_bytes},
                    {"disk_bytes", plan.disk_bytes}});
     return;
   }
   if (plan.makes_data) console.out() << fmt::format("would make {} clips to train on\n", plan.clips);
-  console.out() << fmt::format("would train up to {} parameters in {} steps\nmemory: up to {}; disk: up to {}\n",
-                               plan.parameters, plan.steps, size_text(plan.memory_bytes), size_text(plan.disk_bytes));
+  console.out() << fmt::format(
+      "would train up to {} parameters in {} steps\nmemory: about {}, of it a step's values {}; disk: up to {}\n",
+      plan.parameters, plan.steps, size_text(plan.memory_bytes), size_text(plan.session_bytes),
+      size_text(plan.disk_bytes));
 }
 
 int train(const Arguments& arguments, Console& console) {
