@@ -17,11 +17,11 @@
 
 #include "adapters/model_view.h"
 #include "audio/front_end.h"
+#include "lalm/bundle_proof.h"
 #include "lalm/site.h"
 #include "tensor/staged_output.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
-#include "weights/export_proof.h"
 #include "weights/onnx_model.h"
 
 namespace retune {
@@ -81,16 +81,10 @@ class Bundle {
   ModelView view_;
 };
 
-struct BundleProof {
-  std::vector<ExportProof> files;  // of each model file that was edited
-  double logit_difference =
-      0;  // largest, relative to the logits' range, between the measured model and the reloaded one
-};
-
 // Writes the bundle's files with the edited tensors in place, everything else byte for byte, whole or not at all, and
-// proves it (architecture decision 7): reads back, compares, and asks the reloaded bundle the prompts. proof_error
-// (exit 4) if a delta rounds away entirely or anything else differs. `out` equal to or inside the source is refused.
+// proves it (lalm/bundle_proof.h). proof_error (exit 4) if a delta rounds away entirely or anything else differs. `out`
+// equal to or inside the source is refused.
 BundleProof save(const Bundle& bundle, const std::filesystem::path& out, Existing existing, Session& session,
-                 const std::vector<std::string>& proof_questions);
+                 const ProofOptions& proof);
 
 }  // namespace retune

@@ -199,7 +199,7 @@ TEST_F(EditAcceptance, RevertRestoresTheBaseAndApplyingAgainGivesTheSameBytes) {
     EXPECT_TRUE(same_parameters(again, edited));
     EXPECT_EQ(again.hash(), edited.hash());
 
-    save(edited, scratch / method, Existing::kRefuse, session_, {"What has a trunk?"});
+    save(edited, scratch / method, Existing::kRefuse, session_, {.questions = {"What has a trunk?"}});
     save(again, scratch / (method + " again"), Existing::kRefuse, session_, {});
     const auto files = files_below(scratch / method);
     EXPECT_EQ(files, files_below(scratch / (method + " again")));

@@ -10,6 +10,7 @@
 #include <numbers>
 
 #include "graph/import.h"
+#include "learning/site_weight.h"
 #include "tensor/error.h"
 #include "tensor/staged_output.h"
 #include "text/bpe_trainer.h"
@@ -78,6 +79,24 @@ void write_tiny_bundle(const fs::path& folder, const TinyBundleOptions& options)
   write_file_atomically(folder / "tokenizer_config.json", texts.tokenizer_config);
   write_file_atomically(folder / "preprocessor_config.json", texts.preprocessor_config);
   write_file_atomically(folder / "processor_config.json", texts.processor_config);
+}
+
+Bundle with_random_change(const Bundle& bundle, const std::string& name, double size) {
+  const Site site = bundle.site(name);
+  Rng rng = Rng(11).fork(name);
+  const auto column = [&](std::int64_t rows, double scale) {
+    std::vector<float> values(static_cast<std::size_t>(rows));
+    for (float& value : values) value = static_cast<float>(scale * rng.normal());
+    return Tensor::of(Shape{rows, 1}, values);
+  };
+  Patch patch;
+  patch.method = "random";
+  patch.graph_hash = bundle.view().graph_hash();
+  patch.files = bundle.view().files();
+  patch.beneath = bundle.view().patch_ids();
+  patch.deltas.push_back({name, site.delta_shape, LowRankDelta{column(site.out, size), column(site.in, 1)},
+                          hashed_targets(bundle.view(), site)});
+  return bundle.with(std::make_shared<const Patch>(std::move(patch)));
 }
 
 Waveform tone(double hertz, double seconds) {

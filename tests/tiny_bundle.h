@@ -36,6 +36,9 @@ struct TinyBundleOptions {
 
 void write_tiny_bundle(const std::filesystem::path& folder, const TinyBundleOptions& options = {});
 
+// The bundle with a random rank-one change of a linear site upon it; each element's deviation is `size`.
+Bundle with_random_change(const Bundle& bundle, const std::string& site, double size = 0.1);
+
 // A beeping sine, 16 kHz.
 Waveform tone(double hertz, double seconds = 0.5);
 

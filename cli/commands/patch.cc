@@ -38,7 +38,8 @@ int show(const Arguments& arguments, Console& console) {
 
 int write_bundle(const Bundle& bundle, const Arguments& arguments, Console& console) {
   Session session(session_options(arguments));
-  const BundleProof proof = save(bundle, arguments.path("out"), existing_output(arguments), session, {kProofQuestion});
+  const BundleProof proof = save(bundle, arguments.path("out"), existing_output(arguments), session,
+                                 {.questions = {kProofQuestion}, .mode = proof_mode(arguments)});
   if (arguments.on("json")) {
     Json document = proof_json(proof);
     document["bundle"] = arguments.text("out");
@@ -124,7 +125,7 @@ Command patch_apply_command() {
               "Writes a bundle with patches on it, and proves that it is the base with exactly these changes. Refused "
               "where a patch was made for another model or another stack.",
           .positionals = {{.name = "BUNDLE", .meaning = "the bundle that the lowest patch was made for"}, kPatches},
-          .flags = {out_flag("folder of the new bundle"), force_flag()},
+          .flags = {out_flag("folder of the new bundle"), proof_flag(), force_flag()},
           .example = "retune patch apply demo/bundle out/demo/rome/patch.h5 --out edited",
           .run = apply};
 }
@@ -139,6 +140,7 @@ Command patch_revert_command() {
       .flags =
           {{.name = "base", .type = Flag::Type::kPath, .meaning = "the bundle without any patch", .required = true},
            out_flag("folder of the new bundle"),
+           proof_flag(),
            force_flag()},
       .example = "retune patch revert edited out/demo/rome/patch.h5 --base demo/bundle --out reverted",
       .run = revert};

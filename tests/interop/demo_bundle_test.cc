@@ -82,7 +82,7 @@ class DemoBundle : public testing::Test {
   Subject unedited() const { return {base_, kDemo / "bundle"}; }
   Subject edited() {
     const Bundle bundle = edited_demo(base_);
-    save(bundle, scratch_, Existing::kReplace, session_, {questions()[0].question});
+    save(bundle, scratch_, Existing::kReplace, session_, {.questions = {questions()[0].question}});
     return {bundle, scratch_};
   }
 
