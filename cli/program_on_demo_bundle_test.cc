@@ -133,6 +133,21 @@ TEST_F(DemoBundle, OneFactIsEditedWrittenAppliedAndReverted) {
   ASSERT_EQ(reverted.code, 0) << reverted.err;
   EXPECT_EQ(contents(folder_ / "reverted"), contents(kBundle));
 
+  const std::vector<std::string> again = {"patch",   "apply",  kBundle,  at("edit/patch.h5"), "--out", at("proven"),
+                                          "--force", "--json", "--proof"};
+  const auto proven = [&](const std::string& mode) {
+    std::vector<std::string> words = again;
+    words.push_back(mode);
+    return retune(words);
+  };
+  const Json full = Json::parse(proven("full").out), brief = Json::parse(proven("edited").out);
+  EXPECT_EQ(full["mode"], "full");
+  EXPECT_EQ(full["copied"].size() + full["files"].size(), contents(kBundle).size());
+  EXPECT_EQ(brief["mode"], "edited");
+  EXPECT_TRUE(brief["copied"].empty());
+  EXPECT_EQ(Json::parse(proven("auto").out)["mode"], "full");
+  EXPECT_EQ(proven("most").code, 2);
+
   // The patch is for the base, not for what it made of it.
   EXPECT_EQ(retune({"patch", "apply", at("applied"), at("edit/patch.h5"), "--out", at("twice")}).code, 2);
   EXPECT_EQ(retune({"patch", "revert", kBundle, at("edit/patch.h5"), "--base", kBundle, "--out", at("twice")}).code, 2);

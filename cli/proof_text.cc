@@ -14,10 +14,14 @@ std::string proof_text(const BundleProof& proof) {
       text += fmt::format("  {}  {} -> {}\n", tensor.name, tensor.before.hex().substr(0, 12),
                           tensor.after.hex().substr(0, 12));
   }
-  return text + fmt::format(
-                    "proved: read back, only what was edited differs; logits differ from the measured ones by {:.3g} "
-                    "of their range\n",
-                    proof.logit_difference);
+  const bool full = proof.mode == ProofMode::kFull;
+  if (full) text += fmt::format("{} other files: the same SHA-256 as in the source\n", proof.copied.size());
+  return text +
+         fmt::format(
+             "proved: read back, {}; with sound and without, logits differ from the measured ones by {:.3g} of "
+             "their range\n",
+             full ? "only what was edited differs" : "what was edited is as measured (--proof full reads the rest)",
+             proof.logit_difference);
 }
 
 nlohmann::ordered_json proof_json(const BundleProof& proof) {
@@ -32,7 +36,13 @@ nlohmann::ordered_json proof_json(const BundleProof& proof) {
                      {"bytes_compared", file.bytes_compared},
                      {"edited", edited}});
   }
-  return {{"files", files}, {"logit_difference", proof.logit_difference}};
+  nlohmann::ordered_json copied = nlohmann::ordered_json::array();
+  for (const BundleProof::CopiedFile& copy : proof.copied)
+    copied.push_back({{"file", copy.file}, {"sha256", copy.sha256.hex()}});
+  return {{"mode", proof.mode == ProofMode::kFull ? "full" : "edited"},
+          {"files", files},
+          {"copied", copied},
+          {"logit_difference", proof.logit_difference}};
 }
 
 }  // namespace retune

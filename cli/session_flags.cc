@@ -32,6 +32,21 @@ Existing existing_output(const Arguments& arguments) {
   return arguments.on("force") ? Existing::kReplace : Existing::kRefuse;
 }
 
+Flag proof_flag() {
+  return {.name = "proof",
+          .fallback = "auto",
+          .meaning =
+              "what is read back of the new bundle: full: every byte; edited: the edited tensors, the structure "
+              "around them and the sizes of all files; auto: full below 2 GB",
+          .choices = {"auto", "full", "edited"}};
+}
+
+std::optional<ProofMode> proof_mode(const Arguments& arguments) {
+  const std::string mode = arguments.text("proof");
+  if (mode == "auto") return std::nullopt;
+  return mode == "full" ? ProofMode::kFull : ProofMode::kEdited;
+}
+
 std::filesystem::path audio_root(const Arguments& arguments, const std::filesystem::path& facts_file) {
   return arguments.given("audio_root") ? arguments.path("audio_root") : default_audio_root(facts_file);
 }

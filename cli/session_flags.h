@@ -3,9 +3,11 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "cli/arguments.h"
 #include "cli/console.h"
+#include "cli/flag.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "facts/fact_set.h"
@@ -13,6 +15,7 @@
 #include "learning/step_observer.h"
 #include "recipes/progress.h"
 #include "tensor/staged_output.h"
+#include "weights/export_proof.h"
 
 namespace retune {
 
@@ -20,6 +23,9 @@ namespace retune {
 SessionOptions session_options(const Arguments& arguments);
 // --force of the commands that have it.
 Existing existing_output(const Arguments& arguments);
+// --proof of the commands that write a bundle, and what it says (lalm/bundle_proof.h).
+Flag proof_flag();
+std::optional<ProofMode> proof_mode(const Arguments& arguments);
 // --audio_root, else what facts/fact_set.h says for the file.
 std::filesystem::path audio_root(const Arguments& arguments, const std::filesystem::path& facts_file);
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "editors/mechanisms/key_collector.h"
+#include "editors/mechanisms/key_mapping.h"
 #include "editors/mechanisms/target_optimizer.h"
 #include "learning/site_weight.h"
 #include "tensor/error.h"
@@ -136,13 +137,18 @@ class Rome : public Editor {
           "{}: the key at '{}' is nearly orthogonal to the update's direction ({:.1e} of its length); the update would "
           "explode, use r-rome",
           info_.word, site.name, std::abs(along) / norm(key));
+    KeyValue wanted{key, target.start};
     std::vector<double> lambda(target.delta.size());
-    for (std::size_t i = 0; i < lambda.size(); ++i) lambda[i] = (target.start[i] + target.delta[i] - now[i]) / along;
+    for (std::size_t i = 0; i < lambda.size(); ++i) {
+      wanted.value[i] += target.delta[i];
+      lambda[i] = (wanted.value[i] - now[i]) / along;
+    }
+    LowRankDelta change{column(lambda), column(u)};
+    patch.notes["key_error"] = {prove_key_mapping(bundle, site, change, wanted)};
     patch.notes["key_norm"] = {norm(key)};
     patch.notes["key_along_update"] = {along};
     patch.notes["update_norm"] = {norm(lambda)};
-    patch.deltas.push_back(
-        {site.name, site.delta_shape, LowRankDelta{column(lambda), column(u)}, hashed_targets(bundle.view(), site)});
+    patch.deltas.push_back({site.name, site.delta_shape, std::move(change), hashed_targets(bundle.view(), site)});
   }
 
   EditorInfo info_;

@@ -13,7 +13,8 @@
 
 namespace retune {
 
-// "rome" and "r-rome". One request a patch; a low-rank delta of rank one.
+// "rome" and "r-rome". One request a patch; a low-rank delta of rank one, proven to take its key to the target: the
+// note "key_error" is what editors/mechanisms/key_mapping.h measures, a failure where that is too much.
 EditingMethod rome_method();
 EditingMethod r_rome_method();
 

@@ -231,7 +231,9 @@ Forced force(const Continuations& read, const std::vector<std::int64_t>& ids) {
 Feed audio_feed(const Bundle& bundle, const Waveform& clip) {
   const Tensor features = bundle.front_end().features(clip, bundle.padding()).values;
   const Shape& shape = features.shape();
-  Feed audio{features.reshaped({1, shape[0], shape[1]}), {}};
+  const Graph& graph = *bundle.graph();
+  const DType type = graph.value(graph.require("audio_values")).dtype;
+  Feed audio{features.reshaped({1, shape[0], shape[1]}).cast(type), {}};
   audio.version = version_of(audio.tensor);
   return audio;
 }

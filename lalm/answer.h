@@ -53,7 +53,8 @@ struct AnswerOptions {
 Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question,
                   const std::optional<Waveform>& clip, const AnswerOptions& options = {});
 
-// A clip as the bundle's encoder reads it: f32 [1, mels, F]. Asking several questions on one clip, compute it once.
+// A clip as the bundle's encoder reads it: [1, mels, F] of the type that it declares. Asking several questions on one
+// clip, compute it once.
 Feed audio_feed(const Bundle& bundle, const Waveform& clip);
 Feed audio_feed(const Bundle& bundle, const std::filesystem::path& clip);  // load_waveform, then the same
 Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question, const Feed& audio,

@@ -18,11 +18,11 @@
 
 #include "adapters/model_view.h"
 #include "audio/front_end.h"
+#include "lalm/bundle_proof.h"
 #include "lalm/site.h"
 #include "tensor/staged_output.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
-#include "weights/export_proof.h"
 #include "weights/onnx_model.h"
 
 namespace retune {
@@ -85,18 +85,11 @@ class Bundle {
 // By what a bundle is known where one is to be replaced.
 FolderMarks bundle_marks();
 
-struct BundleProof {
-  std::vector<ExportProof> files;  // of each model file that was edited
-  double logit_difference =
-      0;  // largest, relative to the logits' range, between the measured model and the reloaded one
-};
-
 // Writes the bundle's files with the edited tensors in place, everything else byte for byte, whole or not at all, and
-// proves it (architecture decision 7): reads back, compares, and asks the reloaded bundle the prompts. proof_error
-// (exit 4) if a delta rounds away entirely or anything else differs. `out` equal to, inside or around the source is
-// refused. `observer` counts files written and compared, and prompts asked; what it throws reaches the caller, and
-// nothing is left.
+// proves it (lalm/bundle_proof.h). proof_error (exit 4) if a delta rounds away entirely or anything else differs. `out`
+// equal to, inside or around the source is refused. `observer` counts files written and compared, and questions asked;
+// what it throws reaches the caller, and nothing is left.
 BundleProof save(const Bundle& bundle, const std::filesystem::path& out, Existing existing, Session& session,
-                 const std::vector<std::string>& proof_questions, const WorkObserver& observer = {});
+                 const ProofOptions& proof, const WorkObserver& observer = {});
 
 }  // namespace retune

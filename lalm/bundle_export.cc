@@ -1,8 +1,6 @@
 #include <algorithm>
-#include <cmath>
 #include <set>
 
-#include "lalm/answer.h"
 #include "lalm/bundle.h"
 #include "tensor/error.h"
 #include "tensor/staged_output.h"
@@ -13,14 +11,6 @@ namespace retune {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::uint64_t kFullProofBytes = std::uint64_t{2} << 30;
-
-std::map<std::string, TensorEdits> edits_by_file(const Bundle& bundle) {
-  std::map<std::string, TensorEdits> edits;
-  for (TensorEdit& edit : bundle.view().edits()) edits[edit.file][edit.initializer] = std::move(edit.tensor);
-  return edits;
-}
 
 void refuse_lost_edits(const Bundle& bundle, const std::map<std::string, TensorEdits>& edits) {
   bool wanted = false;
@@ -53,68 +43,30 @@ void copy_other_files(const fs::path& from, const fs::path& to, const std::set<f
   }
 }
 
-double relative_difference(const Tensor& a, const Tensor& b) {
-  const Tensor x = a.cast(DType::kF32);
-  const Tensor y = b.cast(DType::kF32);
-  if (!(x.shape() == y.shape()))
-    throw proof_error("the reloaded model gives logits {}, the measured one {}", y.text(), x.text());
-  double difference = 0, low = INFINITY, high = -INFINITY;
-  for (std::int64_t i = 0; i < x.numel(); ++i) {
-    const double p = x.data<float>()[i];
-    const double q = y.data<float>()[i];
-    if (std::isnan(p) != std::isnan(q)) return INFINITY;
-    difference = std::max(difference, std::abs(p - q));
-    low = std::min(low, p);
-    high = std::max(high, p);
-  }
-  return difference == 0 ? 0 : difference / std::max(high - low, 1e-30);
-}
-
 }  // namespace
 
 FolderMarks bundle_marks() { return {.holds = {"config.json", "onnx"}}; }
 
 BundleProof save(const Bundle& bundle, const fs::path& out, Existing existing, Session& session,
-                 const std::vector<std::string>& proof_questions, const WorkObserver& observer) {
+                 const ProofOptions& options, const WorkObserver& observer) {
   check_output_apart(out, bundle.folder());
-  const auto edits = edits_by_file(bundle);
-  refuse_lost_edits(bundle, edits);
+  const EditedFiles edited = edited_files(bundle);
+  refuse_lost_edits(bundle, edited.edits);
   StagedFolder staged(out, existing, bundle_marks());
-  const auto parts = static_cast<std::int64_t>(2 * edits.size() + 1 + proof_questions.size());
+  // Each edited file is written and compared, the others are copied and compared together.
+  const auto parts = static_cast<std::int64_t>(2 * edited.edits.size() + 2 + options.questions.size());
   std::int64_t done = 0;
   const auto part_done = [&] {
     if (observer) observer(++done, parts);
   };
-  BundleProof proof;
-  std::set<fs::path> written;
-  for (const auto& [file, tensors] : edits) {
-    const OnnxModel& source = *bundle.models().at(file);
+  for (const auto& [file, tensors] : edited.edits) {
     fs::create_directories((staged.path() / file).parent_path());
-    write_edited(source, tensors, staged.path() / file);
-    written.insert(fs::path(file));
-    for (const std::string& location : source.external_locations())
-      written.insert(fs::path(file).parent_path() / location);
+    write_edited(*bundle.models().at(file), tensors, staged.path() / file);
     part_done();
   }
-  copy_other_files(bundle.folder(), staged.path(), written);
+  copy_other_files(bundle.folder(), staged.path(), edited.files);
   part_done();
-  for (const auto& [file, tensors] : edits) {
-    const OnnxModel& source = *bundle.models().at(file);
-    const ProofMode mode = source.file_bytes() < kFullProofBytes ? ProofMode::kFull : ProofMode::kRanges;
-    proof.files.push_back(prove_export(source, staged.path() / file, tensors, mode));
-    part_done();
-  }
-  const Bundle reloaded = Bundle::open(staged.path());
-  for (const std::string& question : proof_questions) {
-    const Prompt prompt = prompt_for(session, bundle, question, std::nullopt);
-    const Tensor measured = logits_of(session, bundle, prompt, {}, prompt.length() - 1);
-    const Tensor again = logits_of(session, reloaded, prompt, {}, prompt.length() - 1);
-    proof.logit_difference = std::max(proof.logit_difference, relative_difference(measured, again));
-    part_done();
-  }
-  if (proof.logit_difference > 0)
-    throw proof_error("the reloaded model's logits differ from the measured ones by {:.3g} of their range",
-                      proof.logit_difference);
+  BundleProof proof = prove_bundle(bundle, staged.path(), session, options, part_done);
   staged.commit();
   return proof;
 }

@@ -14,18 +14,6 @@ namespace {
 constexpr double kTolerance = 1e-3;
 constexpr const char* kQuestion = "Which animal is it?\n\nOptions:\ndog\ncat";
 
-// Two seconds of a rising tone: any sound will do, as long as it is not silence.
-Waveform test_tone(int rate_hz) {
-  Waveform tone;
-  tone.rate_hz = rate_hz;
-  const int samples = 2 * rate_hz;
-  for (int i = 0; i < samples; ++i) {
-    const double t = static_cast<double>(i) / rate_hz;
-    tone.samples.push_back(static_cast<float>(0.3 * std::sin(2.0 * std::numbers::pi * (300.0 + 200.0 * t) * t)));
-  }
-  return tone;
-}
-
 // Largest difference, relative to the range of `a`.
 double difference(const Tensor& a, const Tensor& b) {
   const Tensor x = a.cast(DType::kF32);
@@ -111,6 +99,17 @@ CheckResult check_site(Session& session, const Bundle& bundle, const Prompt& pro
 }
 
 }  // namespace
+
+Waveform test_tone(int rate_hz) {
+  Waveform tone;
+  tone.rate_hz = rate_hz;
+  const int samples = 2 * rate_hz;
+  for (int i = 0; i < samples; ++i) {
+    const double t = static_cast<double>(i) / rate_hz;
+    tone.samples.push_back(static_cast<float>(0.3 * std::sin(2.0 * std::numbers::pi * (300.0 + 200.0 * t) * t)));
+  }
+  return tone;
+}
 
 std::vector<CheckResult> check_bundle(Session& session, const Bundle& bundle, const WorkObserver& observer) {
   constexpr std::int64_t kModelRuns = 6;  // what takes the time: each asks the model anew

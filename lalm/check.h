@@ -5,10 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "audio/waveform.h"
 #include "graph/session.h"
 #include "lalm/bundle.h"
 
 namespace retune {
+
+// Two seconds of a rising tone, for questions to which any sound will do, as long as it is not silence.
+Waveform test_tone(int rate_hz);
 
 struct CheckResult {
   std::string name;  // "prefix and suffix", ...

@@ -81,6 +81,13 @@ ValueId output_of(const Graph& graph, const std::string& role, const std::map<st
   return it->second;
 }
 
+DType input_type(const Graph& graph, const std::string& name) { return graph.value(graph.require(name)).dtype; }
+
+// Files of one bundle may differ in precision (transformers.js picks each file's type by itself).
+ValueId as_type(GraphBuilder& builder, ValueId x, DType from, DType to) {
+  return from == to || from == DType::kUndefined || to == DType::kUndefined ? x : builder.cast(x, to);
+}
+
 }  // namespace
 
 Graph link(const BundleGraphs& graphs) {
@@ -92,6 +99,7 @@ Graph link(const BundleGraphs& graphs) {
   const ValueId ids = linked.add_input("input_ids", DType::kI64, {{-1, "batch_size"}, {-1, "sequence_length"}});
   auto embedded = append(linked, *graphs.embed, kEmbedPrefix, {{"input_ids", ids}});
   ValueId embeds = output_of(*graphs.embed, "token embedding", embedded, "inputs_embeds");
+  const DType embedded_type = linked.value(embeds).dtype;
   if (graphs.encoder) {
     require_input(*graphs.encoder, "audio encoder", "audio_values");
     auto encoded = append(linked, *graphs.encoder, kEncoderPrefix, {});
@@ -105,9 +113,12 @@ Graph link(const BundleGraphs& graphs) {
       return builder.op("Reshape", {x, builder.op("Concat", {builder.ints({-1}), width}, {{"axis", std::int64_t{0}}})},
                         {}, name);
     };
-    const ValueId merged = builder.op("ScatterND", {flat(embeds, ""), rows, flat(features, "audio_features")});
+    const ValueId sound =
+        as_type(builder, flat(features, "audio_features"), linked.value(features).dtype, embedded_type);
+    const ValueId merged = builder.op("ScatterND", {flat(embeds, ""), rows, sound});
     embeds = builder.op("Reshape", {merged, builder.op("Shape", {embeds})});
   }
+  embeds = as_type(builder, embeds, embedded_type, input_type(*graphs.decoder, "inputs_embeds"));
   embeds = builder.op("Identity", {embeds}, {}, "inputs_embeds");
   auto decoded = append(linked, *graphs.decoder, kDecoderPrefix, {{"inputs_embeds", embeds}});
   output_of(*graphs.decoder, "decoder", decoded, "logits");

@@ -14,7 +14,7 @@ namespace retune {
 struct Prompt {
   std::vector<std::int64_t> ids;         // [P], each clip's placeholder repeated once per row of its audio features
   std::vector<std::int64_t> audio_rows;  // positions of the placeholders, ascending; empty for text alone
-  Feed audio;                            // f32 [N, mels, F]; undefined for text alone
+  Feed audio;                            // [N, mels, F] in the encoder's type; undefined for text alone
 
   std::int64_t length() const { return static_cast<std::int64_t>(ids.size()); }
   // What all questions about the same clip share: the ids through the last audio slot; 0 for text alone.

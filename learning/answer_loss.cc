@@ -6,13 +6,14 @@ namespace retune {
 
 namespace {
 
-// Rows of the logits, [rows, V]. Only the rows that count reach the softmax; full logits at a vocabulary of 150,000
-// exhaust memory.
+// Rows of the logits, f32 [rows, V]: losses of 16-bit models are too coarse for an optimiser in 16 bits. Only the rows
+// that count reach the softmax; full logits at a vocabulary of 150,000 exhaust memory.
 ValueId logits_at(GraphBuilder& builder, ValueId logits, ValueId rows) {
   const ValueId vocabulary = builder.op(
       "Slice", {builder.op("Shape", {logits}), builder.ints({-1}), builder.ints({INT64_MAX}), builder.ints({0})});
   const ValueId flat = builder.op("Concat", {builder.ints({-1}), vocabulary}, {{"axis", std::int64_t{0}}});
-  return builder.op("Gather", {builder.op("Reshape", {logits, flat}), rows});
+  const ValueId chosen = builder.op("Gather", {builder.op("Reshape", {logits, flat}), rows});
+  return is_half(builder.dtype(logits)) ? builder.cast(chosen, DType::kF32) : chosen;
 }
 
 }  // namespace
@@ -32,9 +33,7 @@ void append_divergence_loss(Graph& graph, const std::string& divergence) {
   const ValueId rows = graph.add_input("divergence_rows", DType::kI64, {{-1, "compared"}});
   const ValueId reference =
       graph.add_input("divergence_reference", DType::kF32, {{-1, "compared"}, {-1, "vocabulary"}});
-  const ValueId wide =
-      builder.op("Cast", {logits_at(builder, logits, rows)}, {{"to", static_cast<std::int64_t>(DType::kF32)}});
-  const ValueId log_p = builder.op("LogSoftmax", {wide}, {{"axis", std::int64_t{-1}}});
+  const ValueId log_p = builder.op("LogSoftmax", {logits_at(builder, logits, rows)}, {{"axis", std::int64_t{-1}}});
   const ValueId terms = builder.mul(builder.op("Exp", {log_p}), builder.sub(log_p, reference));
   const ValueId per_row = builder.op("ReduceSum", {terms, builder.ints({1})}, {{"keepdims", std::int64_t{0}}});
   builder.op("ReduceMean", {per_row}, {{"axes", std::vector<std::int64_t>{0}}, {"keepdims", std::int64_t{0}}},

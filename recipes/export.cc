@@ -69,14 +69,18 @@ Json proof_json(const ExportedModel& exported) {
     for (const ExportProof::EditedTensor& tensor : proof.edited)
       edited.push_back({{"name", tensor.name}, {"before", tensor.before.hex()}, {"after", tensor.after.hex()}});
     files.push_back({{"files", std::move(names)},
-                     {"mode", proof.mode == ProofMode::kFull ? "full" : "ranges"},
                      {"edited", std::move(edited)},
                      {"tensors_edited", proof.tensors_edited},
                      {"tensors_untouched", proof.tensors_untouched},
                      {"bytes_compared", proof.bytes_compared}});
   }
+  Json copied = Json::array();
+  for (const BundleProof::CopiedFile& copy : exported.proof.copied)
+    copied.push_back({{"file", copy.file}, {"sha256", copy.sha256.hex()}});
   return {{"schema", 1},
+          {"mode", exported.proof.mode == ProofMode::kFull ? "full" : "edited"},
           {"files", std::move(files)},
+          {"copied", std::move(copied)},
           {"logit_difference", exported.proof.logit_difference},
           {"answers_proven", exported.answers_proven}};
 }
@@ -89,7 +93,8 @@ ExportedModel export_model(const ExportRequest& request, Session& session, const
     edited = edited.with(std::make_shared<const Patch>(Patch::load(path)));
   ExportedModel exported;
   exported.folder = request.out / kBundleFolder;
-  exported.proof = save(edited, exported.folder, Existing::kReplace, session, proof_questions(request.probes),
+  exported.proof = save(edited, exported.folder, Existing::kReplace, session,
+                        {.questions = proof_questions(request.probes), .mode = request.proof},
                         [&watch](std::int64_t done, std::int64_t total) {
                           watch.report({"write", done, total});
                         });

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <vector>
 
 #include "eval/ask.h"
@@ -17,7 +18,8 @@ struct ExportRequest {
   std::vector<Probe> probes;                   // that were asked, and
   std::vector<AnswerRecord> measured;          // their answers; of sequential ones those after the last edit count
   AskSettings decoding;
-  std::filesystem::path out;  // gets bundle/ and proof.json
+  std::filesystem::path out;            // gets bundle/ and proof.json
+  std::optional<ProofMode> proof = {};  // of lalm/bundle_proof.h
 };
 
 struct ExportedModel {

@@ -390,8 +390,8 @@ EditReport run_edit(const EditRun& run, Session& session) {
     run.watch.report({.stage = "export"});
     const Cell& cell = work.cells[*work.exported];
     ExportRequest request{
-        work.base, {}, probes_of(work.facts, cell), report.cells[*work.exported].answers, run.recipe.decoding(),
-        run.out};
+        work.base, {},       probes_of(work.facts, cell), report.cells[*work.exported].answers, run.recipe.decoding(),
+        run.out,   run.proof};
     for (const fs::path& path : patch_paths(cell, run.recipe.mode())) request.patches.push_back(run.out / path);
     ExportedModel exported = export_model(request, session, run.watch);
     report.bundle = exported.folder;

@@ -45,6 +45,7 @@ struct EditRun {
   // What may happen to a folder that holds something else than this study so far; kReplace removes another study's
   // files and leaves what is no study's. The study itself goes on in either case.
   Existing existing = Existing::kRefuse;
+  std::optional<ProofMode> proof = {};  // how much of the export is read back (lalm/bundle_proof.h)
   Watch watch = {};
 };
 

@@ -11,6 +11,7 @@
 
 #include "audio/waveform.h"
 #include "editors/mechanisms/key_collector.h"
+#include "editors/mechanisms/key_mapping.h"
 #include "editors/mechanisms/target_optimizer.h"
 #include "editors/registry.h"
 #include "lalm/link.h"
@@ -213,6 +214,37 @@ TEST_F(Editors, RRomeMapsTheMeanKeyToTheBareValuePlusTheTarget) {
   const auto readings = read_site(session_, base_, site, parse_selector("last_prompt"), views);
   const std::vector<double> reached = product(with(base_, patch), site, mean_of(views, readings).key);
   EXPECT_NEAR(length(minus(reached, readings[0].value)) / patch.notes.at("target_norm")[0], 1.0, 1e-3);
+}
+
+TEST_F(Editors, RomeNotesHowFarItsKeyIsFromTheTarget) {
+  for (const auto& [method, variant] : {std::pair{"rome", "rome"}, {"r-rome", "prefix"}, {"r-rome", "prompt"}}) {
+    Settings settings = rome_settings("encoder.block.1.mlp.fc2", "audio_aug");  // a layer with a bias
+    settings["variant"] = variant;
+    const double error = edit(method, settings).notes.at("key_error").at(0);
+    EXPECT_GT(error, 0) << "of f32 arithmetic against f64";
+    EXPECT_LE(error, 1e-5);
+  }
+}
+
+TEST_F(Editors, AChangeThatMissesItsTargetIsAFailureThatSaysSo) {
+  const Site site = base_.site("decoder.block.1.mlp.down");
+  const PromptView view = view_prompt(session_, base_, kQuestion, load_waveform(folder_ / "moo.wav"));
+  const SiteReading bare = read_site(session_, base_, site, parse_selector("last_prompt"), view);
+  const Tensor none = Tensor::zeros(DType::kF32, {site.out, 1});
+  const Tensor key = Tensor::of<float>({site.in, 1}, std::vector<float>(bare.key.begin(), bare.key.end()));
+  EXPECT_LE(prove_key_mapping(base_, site, {none, key}, {bare.key, bare.value}), 1e-5) << "no change is none";
+  std::vector<double> elsewhere = bare.value;
+  for (double& item : elsewhere) item *= 1 + 2e-4;
+  try {
+    prove_key_mapping(base_, site, {none, key}, {bare.key, elsewhere});
+    ADD_FAILURE() << "2e-4 past the target";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kFailure);
+    EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr(site.name), testing::HasSubstr("past the target")));
+  }
+  EXPECT_EQ(key_tolerance(DType::kF32), 1e-4);
+  EXPECT_EQ(key_tolerance(DType::kF16), 0x1p-10);
+  EXPECT_EQ(key_tolerance(DType::kBF16), 0x1p-7);
 }
 
 TEST_F(Editors, RomeTakesOneRequest) {

@@ -32,9 +32,16 @@ struct TinyBundleOptions {
   // What the trainer's first weights are multiplied by: an untrained model hardly listens, and edits of it would be
   // lost in rounding.
   float loudness = 8;
+  // The type in which the weights are stored, f32, f16 or bf16, and that of everything between them, of inputs and of
+  // outputs. Where they differ a Cast stands behind each weight, as exporters write it.
+  DType stored = DType::kF32;
+  DType arithmetic = DType::kF32;
 };
 
 void write_tiny_bundle(const std::filesystem::path& folder, const TinyBundleOptions& options = {});
+
+// The bundle with a random rank-one change of a linear site upon it; each element's deviation is `size`.
+Bundle with_random_change(const Bundle& bundle, const std::string& site, double size = 0.1);
 
 // A beeping sine, 16 kHz.
 Waveform tone(double hertz, double seconds = 0.5);

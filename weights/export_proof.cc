@@ -136,7 +136,7 @@ class Prover {
       proof_.bytes_compared += edit->second->bytes();
       return;
     }
-    if (mode_ == ProofMode::kRanges) return;
+    if (mode_ == ProofMode::kEdited) return;
     std::deque<std::string> copies;
     const Bytes before = stored_payload(source_.layout.tensors[index], source_.payload_file(index).bytes(), copies);
     const Bytes after = stored_payload(exported_.layout.tensors[index], exported_.payload_file(index).bytes(), copies);
@@ -152,7 +152,7 @@ class Prover {
     const std::string path = exported_.externals[file].map.path().string();
     if (before.size() != after.size())
       throw proof_error("external data {} is {} bytes, expected {}", path, after.size(), before.size());
-    if (mode_ == ProofMode::kRanges) return;
+    if (mode_ == ProofMode::kEdited) return;
     std::vector<Span> used;
     for (std::size_t i = 0; i < source_.external_of.size(); ++i)
       if (source_.external_of[i] == static_cast<std::int32_t>(file))

@@ -16,7 +16,7 @@
 namespace retune {
 
 enum class ProofMode {
-  kRanges,  // the graph file's structure and the edited payloads
+  kEdited,  // the graph file's structure and the edited payloads
   kFull,    // besides, every byte of every payload and external file
 };
 
@@ -26,7 +26,7 @@ struct ExportProof {
     ContentHash before;  // of the bytes in the source; equal to `after` where the edit changes nothing
     ContentHash after;   // of the bytes that were read back
   };
-  ProofMode mode = ProofMode::kRanges;
+  ProofMode mode = ProofMode::kEdited;
   std::vector<std::filesystem::path> files;  // the ONNX file, then its external files
   std::vector<EditedTensor> edited;          // by name
   std::size_t tensors_edited = 0;            // TensorProtos; a name may stand for several

@@ -45,22 +45,22 @@ TEST_F(ExportProofTest, CountsWhatItComparedAndShowsTheHashes) {
   EXPECT_EQ(full.tensors_untouched, 3u);
   // Both data files whole; the row that lies within `a` counts a second time.
   EXPECT_GT(full.bytes_compared, 8192u + 4 + 12);
-  EXPECT_LT(proof(ProofMode::kRanges).bytes_compared, 1000u);
+  EXPECT_LT(proof(ProofMode::kEdited).bytes_compared, 1000u);
 }
 
 TEST_F(ExportProofTest, SeesAnEditThatIsNotThere) {
   fs::copy_file(kGolden / "external.onnx_data", folder_ / "external.onnx_data", fs::copy_options::overwrite_existing);
-  EXPECT_THAT(refusal(ProofMode::kRanges), HasSubstr("does not hold the edited values"));
+  EXPECT_THAT(refusal(ProofMode::kEdited), HasSubstr("does not hold the edited values"));
 }
 
 TEST_F(ExportProofTest, SeesAByteOfAnEditedTensorThatIsWrong) {
   spoil("external.onnx_data", 4121 + 15);
-  EXPECT_THAT(refusal(ProofMode::kRanges), HasSubstr("does not hold the edited values"));
+  EXPECT_THAT(refusal(ProofMode::kEdited), HasSubstr("does not hold the edited values"));
 }
 
 TEST_F(ExportProofTest, SeesAByteOfAnotherTensorOrBetweenTensorsWhenAskedForAll) {
   spoil("external.onnx_data", 4100);
-  EXPECT_NO_THROW(proof(ProofMode::kRanges));
+  EXPECT_NO_THROW(proof(ProofMode::kEdited));
   EXPECT_THAT(refusal(), HasSubstr("'a'"));
   spoil("external.onnx_data", 4100);
   for (const std::size_t at : {std::size_t{0}, std::size_t{4120}, std::size_t{8191}}) {
@@ -73,7 +73,7 @@ TEST_F(ExportProofTest, SeesAByteOfAnotherTensorOrBetweenTensorsWhenAskedForAll)
 
 TEST_F(ExportProofTest, SeesADataFileOfAnotherSize) {
   write_bytes(folder_ / "external.onnx_data", read_bytes(folder_ / "external.onnx_data") + "x");
-  EXPECT_THAT(refusal(ProofMode::kRanges), HasSubstr("8193 bytes, expected 8192"));
+  EXPECT_THAT(refusal(ProofMode::kEdited), HasSubstr("8193 bytes, expected 8192"));
 }
 
 // Whatever byte of the graph file is wrong, the proof fails or the file does not open.
@@ -95,7 +95,7 @@ TEST_F(ExportProofTest, SeesEveryByteOfTheGraphFile) {
 TEST_F(ExportProofTest, SeesAChecksumThatIsOutOfDate) {
   fs::copy_file(kGolden / "external.onnx", folder_ / "m.onnx", fs::copy_options::overwrite_existing);
   edits_.erase("inline");
-  EXPECT_THAT(refusal(ProofMode::kRanges), HasSubstr("checksum"));
+  EXPECT_THAT(refusal(ProofMode::kEdited), HasSubstr("checksum"));
 }
 
 TEST_F(ExportProofTest, AnEditThatChangesNothingIsShownByEqualHashes) {

@@ -58,6 +58,7 @@ EditRun run_from(const Arguments& arguments) {
   EditRun run{.recipe = std::move(recipe), .model = model, .facts = std::move(facts), .out = arguments.path("out")};
   if (arguments.given("export")) run.export_cell = arguments.integer("export");
   run.existing = existing_output(arguments);
+  run.proof = proof_mode(arguments);
   return run;
 }
 
@@ -147,6 +148,7 @@ Command edit_command() {
             .meaning = "number of the edit (single mode) or sequence (sequential mode) whose model is written as well",
             .least = 1},
            {.name = "out", .type = Flag::Type::kOutputFolder, .meaning = "folder to write", .required = true},
+           proof_flag(),
            {.name = "force",
             .type = Flag::Type::kSwitch,
             .meaning = "replace another study in the folder; files that are no study's stay"},

@@ -56,7 +56,8 @@ int write_bundle(const Bundle& bundle, const Arguments& arguments, Console& cons
     const InterruptGuard guard;
     WorkBar bar(console, "write and prove");
     bar.follow(session);
-    return save(bundle, arguments.path("out"), existing_output(arguments), session, {kProofQuestion},
+    return save(bundle, arguments.path("out"), existing_output(arguments), session,
+                {.questions = {kProofQuestion}, .mode = proof_mode(arguments)},
                 [&guard, show = bar.parts("write and prove")](std::int64_t done, std::int64_t total) {
                   guard.check();
                   show(done, total);
@@ -160,7 +161,7 @@ Command patch_apply_command() {
               "Writes a bundle with patches on it, and proves that it is the base with exactly these changes. Refused "
               "where a patch was made for another model or another stack.",
           .positionals = {{.name = "BUNDLE", .meaning = "the bundle that the lowest patch was made for"}, kPatches},
-          .flags = {bundle_flag(), force_flag("bundle")},
+          .flags = {bundle_flag(), proof_flag(), force_flag("bundle")},
           .example = "retune patch apply demo/bundle out/demo/rome/patch.h5 --out edited",
           .run = apply};
 }
@@ -175,6 +176,7 @@ Command patch_revert_command() {
       .flags =
           {{.name = "base", .type = Flag::Type::kPath, .meaning = "the bundle without any patch", .required = true},
            bundle_flag(),
+           proof_flag(),
            force_flag("bundle")},
       .example = "retune patch revert edited out/demo/rome/patch.h5 --base demo/bundle --out reverted",
       .run = revert};
