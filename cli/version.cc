@@ -86,7 +86,8 @@ std::string version_text() {
   const auto add = [&text](const std::string& name, const std::string& value) {
     text += fmt::format("{:<15}{}\n", name, value);
   };
-  for (const auto& [name, value] : version_json().items()) {
+  const nlohmann::ordered_json document = version_json();
+  for (const auto& [name, value] : document.items()) {
     if (value.is_string()) {
       add(name, value.get<std::string>());
       continue;

@@ -1,5 +1,6 @@
 #include "cli/work_bar.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -17,7 +18,7 @@ std::shared_ptr<const Graph> tower(int floors) {
   Graph graph;
   GraphBuilder b(graph);
   ValueId h = graph.add_input("x", DType::kF32, {{2, ""}});
-  for (int i = 0; i < floors; ++i) h = b.op("Tanh", {h}, {}, "h" + std::to_string(i));
+  for (int i = 0; i < floors; ++i) h = b.op("Tanh", {h}, {}, fmt::format("h{}", i));
   graph.outputs = {h};
   return std::make_shared<const Graph>(std::move(graph));
 }

@@ -95,7 +95,11 @@ Command eval_command() {
            {.name = "dry_run",
             .type = Flag::Type::kSwitch,
             .meaning = "only tell what would be asked, and how much memory and disk it takes"}},
-      .example = "retune eval demo/bundle --probes data/test/probes.jsonl",
+      .example =
+          "retune eval demo/bundle --probes data/test/probes.jsonl\n\n"
+          "questions   items  accuracy  95 % interval  J1_strict     J2     J3\n"
+          "first hop    3680      99.0      98.6-99.3       99.0   99.2   99.0\n"
+          "  Animal      400     100.0     99.0-100.0      100.0  100.0  100.0\n...",
       .run = eval};
 }
 
