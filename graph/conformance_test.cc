@@ -8,6 +8,8 @@
 #include <fstream>
 #include <iostream>
 
+#include "graph/import.h"
+#include "graph/op_coverage.h"
 #include "graph/op_registry.h"
 #include "tensor/error.h"
 
@@ -40,13 +42,16 @@ std::string listed(const ConformanceResult& result) {
   return text;
 }
 
-// Every test of a folder of golden data passes.
+// Every test of a folder of golden data passes, and speaks for the operators of its model.
 void expect_golden_results(const fs::path& folder, int at_least) {
   Session session({.threads = 2});
   const ConformanceResult result = run_conformance(folder, session);
   EXPECT_EQ(result.failed, 0) << listed(result);
   EXPECT_THAT(result.unsupported_by_op, IsEmpty());
   EXPECT_GE(result.passed, at_least);
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder))
+    if (fs::exists(entry.path() / "model.onnx"))
+      note(import_onnx(OnnxModel::open(entry.path() / "model.onnx"), "model.onnx"), Checked::kForward);
 }
 
 // References computed by PyTorch and by ONNX Runtime; see the READMEs there.
