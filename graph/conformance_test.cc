@@ -8,6 +8,8 @@
 #include <fstream>
 #include <iostream>
 
+#include "graph/import.h"
+#include "graph/op_coverage.h"
 #include "graph/op_registry.h"
 #include "tensor/error.h"
 
@@ -20,7 +22,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::IsSubsetOf;
 
-const fs::path kGolden = "tests/golden/operators";
+const fs::path kGolden = "tests/golden/operators", kOnnxRuntime = "tests/golden/onnxruntime_operators";
 const fs::path kSuite = "../shared/onnx-backend-tests/node";
 
 class Workspace {
@@ -40,14 +42,21 @@ std::string listed(const ConformanceResult& result) {
   return text;
 }
 
-// References computed by PyTorch; see tests/golden/operators/README.md.
-TEST(Conformance, OperatorsGiveWhatPyTorchGives) {
+// Every test of a folder of golden data passes, and speaks for the operators of its model.
+void expect_golden_results(const fs::path& folder, int at_least) {
   Session session({.threads = 2});
-  const ConformanceResult result = run_conformance(kGolden, session);
+  const ConformanceResult result = run_conformance(folder, session);
   EXPECT_EQ(result.failed, 0) << listed(result);
   EXPECT_THAT(result.unsupported_by_op, IsEmpty());
-  EXPECT_GE(result.passed, 100);
+  EXPECT_GE(result.passed, at_least);
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder))
+    if (fs::exists(entry.path() / "model.onnx"))
+      note(import_onnx(OnnxModel::open(entry.path() / "model.onnx"), "model.onnx"), Checked::kForward);
 }
+
+// References computed by PyTorch and by ONNX Runtime; see the READMEs there.
+TEST(Conformance, OperatorsGiveWhatPyTorchGives) { expect_golden_results(kGolden, 195); }
+TEST(Conformance, OperatorsGiveWhatOnnxRuntimeGives) { expect_golden_results(kOnnxRuntime, 34); }
 
 // Half of ONNX's own node tests, where the folder is there. What is not supported is counted by name, never skipped.
 TEST(Conformance, OperatorsPassOnnxsOwnNodeTests) {

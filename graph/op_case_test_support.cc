@@ -7,6 +7,8 @@
 
 #include "graph/graph_builder.h"
 #include "graph/op_case.h"
+#include "graph/op_coverage.h"
+#include "graph/op_registry.h"
 #include "graph/session.h"
 #include "graph/specialize.h"
 #include "tensor/error.h"
@@ -196,8 +198,26 @@ void expect_the_same_bytes_with_any_threads(const OpCase& op_case, const std::ve
 // Finite differences of a large case would take minutes; its gradients are compared between threads only.
 constexpr std::int64_t kLargestSlopes = 4096;
 
+std::int64_t count_of_slopes(const OpCase& op_case) {
+  std::int64_t elements = 0;
+  for (const int i : op_case.gradients) elements += op_case.inputs[static_cast<std::size_t>(i)].numel();
+  return elements;
+}
+
+void note_what_was_checked(const OpCase& op_case, const Counters& counters) {
+  const OpRegistry& registry = OpRegistry::standard();
+  const Op& op = *registry.find(op_case.domain, op_case.op, op_case.version);
+  if (op_case.reference) note(op, Checked::kForward);
+  const std::int64_t slopes = count_of_slopes(op_case);
+  if (slopes == 0 || slopes > kLargestSlopes) return;
+  note(op, Checked::kGradient);
+  for (const auto& [name, seconds] : counters.seconds_by_op)
+    if (const Op* used = registry.find("retune", name, 1)) note(*used, Checked::kInUse);
+}
+
 void check_all(const OpCase& op_case, const std::string& what) {
   Session session({.threads = 1});
+  session.profile(true);  // names the operators that were run
   const CaseRun run(op_case, op_case.inputs);
   const std::vector<Tensor> outputs = run.forward(session);
   if (op_case.reference)
@@ -208,14 +228,13 @@ void check_all(const OpCase& op_case, const std::string& what) {
 
   std::vector<Tensor> weights(outputs.size()), gradients;
   if (!op_case.gradients.empty()) {
-    std::int64_t elements = 0;
     for (std::size_t i = 0; i < outputs.size(); ++i)
       if (in_f64(outputs[i])) weights[i] = random_f64(outputs[i].shape(), 977 + i, 0.5, 1.5);
-    for (const int i : op_case.gradients) elements += op_case.inputs[static_cast<std::size_t>(i)].numel();
     gradients = run.gradients(session, weights);
-    if (elements <= kLargestSlopes) expect_gradients_to_be_slopes(op_case, session, weights, what);
+    if (count_of_slopes(op_case) <= kLargestSlopes) expect_gradients_to_be_slopes(op_case, session, weights, what);
   }
   expect_the_same_bytes_with_any_threads(op_case, outputs, weights, gradients, what);
+  note_what_was_checked(op_case, session.counters());
 }
 
 }  // namespace

@@ -4,72 +4,24 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
-#include <set>
 
 #include "editors/registry.h"
 #include "facts/fact_set.h"
 #include "lalm/answer.h"
 #include "tensor/rng.h"
+#include "tests/onnx_names.h"
 #include "tests/tiny_bundle.h"
-#include "weights/onnx_proto.h"
 
 namespace retune {
 namespace {
 
 namespace fs = std::filesystem;
 
-// Replaces every name of a graph and of its subgraphs but those of the outermost inputs and outputs.
-class Renamer {
- public:
-  Renamer(Rng rng, const onnx::GraphProto& graph) : rng_(rng) {
-    for (const auto& input : graph.input()) names_[input.name()] = input.name();
-    for (const auto& output : graph.output()) names_[output.name()] = output.name();
-  }
-
-  void rename(onnx::GraphProto& graph) {
-    graph.set_name(random_name());
-    for (auto& tensor : *graph.mutable_initializer()) tensor.set_name(of(tensor.name()));
-    for (auto& info : *graph.mutable_value_info()) info.set_name(of(info.name()));
-    for (auto* infos : {graph.mutable_input(), graph.mutable_output()})
-      for (auto& info : *infos) info.set_name(of(info.name()));
-    for (auto& node : *graph.mutable_node()) {
-      node.set_name(random_name());
-      for (auto& name : *node.mutable_input()) name = of(name);
-      for (auto& name : *node.mutable_output()) name = of(name);
-      for (auto& attribute : *node.mutable_attribute())
-        if (attribute.has_g()) rename(*attribute.mutable_g());
-    }
-  }
-
- private:
-  std::string of(const std::string& name) {
-    if (name.empty()) return name;  // an optional value that is absent
-    auto [it, added] = names_.try_emplace(name);
-    if (added) it->second = random_name();
-    return it->second;
-  }
-
-  std::string random_name() {
-    std::string name;
-    while (name.size() < 12)
-      name.push_back("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/._:0123456789"[rng_.below(66)]);
-    return used_.insert(name).second ? name : random_name();
-  }
-
-  Rng rng_;
-  std::map<std::string, std::string> names_;
-  std::set<std::string> used_;
-};
-
 void write_renamed(const fs::path& from, const fs::path& to) {
   fs::copy(from, to, fs::copy_options::recursive);
   for (const auto& entry : fs::directory_iterator(to / "onnx")) {
-    onnx::ModelProto model;
-    ASSERT_TRUE(model.ParseFromString(bytes_of(entry.path())));
     ASSERT_FALSE(fs::exists(entry.path().string() + "_data")) << "weights must lie inside for this test";
-    Renamer(Rng(17).fork(entry.path().filename().string()), model.graph()).rename(*model.mutable_graph());
-    std::ofstream(entry.path(), std::ios::binary) << model.SerializeAsString();
+    write_with_random_names(entry.path(), entry.path(), Rng(17).fork(entry.path().filename().string()));
   }
 }
 

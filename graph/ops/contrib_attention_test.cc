@@ -168,6 +168,30 @@ TEST(GroupQueryAttention, AddsABias) {
   check(test);
 }
 
+// Rows of a batch with pasts of three and of one, in a cache of six; on the first step nothing of the past counts.
+TEST(GroupQueryAttention, PutsNewTokensBehindThePastOfTheirRow) {
+  for (const bool first : {false, true})
+    check({.domain = "retune",
+           .op = "PastAppend",
+           .version = 1,
+           .inputs = {random_f64({2, 2, 4, 3}, 1), random_f64({2, 2, 2, 3}, 2), Tensor::of<std::int32_t>({2}, {4, 2})},
+           .attributes = {{"extent", std::int64_t{6}}, {"first", std::int64_t{first}}},
+           .reference =
+               [first](const std::vector<Tensor>& in) {
+                 Tensor y = Tensor::zeros(DType::kF64, {2, 2, 6, 3});
+                 for (std::int64_t i = 0; i < y.numel(); ++i) {
+                   const std::int64_t column = i % 3, t = i / 3 % 6, plane = i / 18;
+                   const std::int64_t start = first ? 0 : plane < 2 ? 3 : 1;
+                   if (t < start + 2)
+                     y.mutable_data<double>()[i] = t < start
+                                                       ? in[0].data<double>()[(plane * 4 + t) * 3 + column]
+                                                       : in[1].data<double>()[(plane * 2 + t - start) * 3 + column];
+                 }
+                 return std::vector<Tensor>{y};
+               },
+           .gradients = {0, 1}});
+}
+
 void expect_refusal(const OpCase& op_case, const std::string& why) {
   auto graph = std::make_shared<Graph>();
   Node node{.domain = op_case.domain, .op = op_case.op, .version = op_case.version, .name = "attention"};

@@ -242,6 +242,29 @@ TEST(MovementOps, SliceTakesEveryStepthElement) {
          .gradients = {0}});
 }
 
+// What Slice's gradient is made of; itself differentiated by Slice.
+TEST(MovementOps, PlacePutsACutBackIntoZeros) {
+  struct Cut {
+    std::vector<std::int64_t> starts, steps, extents;
+  };
+  for (const Cut& cut : {Cut{{1, 0}, {1, 1}, {4, 3}}, Cut{{0, 4}, {3, -2}, {5, 6}}, Cut{{1, 2}, {-1, -1}, {2, 3}}})
+    check({.domain = "retune",
+           .op = "Place",
+           .version = 1,
+           .inputs = {random_f64({2, 3}, 88)},
+           .attributes = {{"starts", cut.starts}, {"steps", cut.steps}, {"extents", cut.extents}},
+           .reference =
+               [cut](const std::vector<Tensor>& in) {
+                 Tensor y = Tensor::zeros(in[0].dtype(), Shape(cut.extents));
+                 for (std::int64_t i = 0; i < 2; ++i)
+                   for (std::int64_t j = 0; j < 3; ++j)
+                     y.mutable_data<double>()[(cut.starts[0] + i * cut.steps[0]) * cut.extents[1] + cut.starts[1] +
+                                              j * cut.steps[1]] = in[0].data<double>()[i * 3 + j];
+                 return std::vector<Tensor>{y};
+               },
+           .gradients = {0}});
+}
+
 TEST(PaddingOps, EveryModeExtendsAnAxis) {
   struct Mode {
     std::string name;

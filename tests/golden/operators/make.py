@@ -174,6 +174,10 @@ def casts():
         c = Case(f"cast_{name}_f32")
         x = c.integers(0, 2, 3, 5).to(dtype)
         c.write("Cast", [x], [x.float()], to=1)
+    for name, dtype in {"f16": torch.float16, "i64": torch.int64}.items():
+        c = Case(f"castlike_{name}")
+        x, like = (20 * c.normal(3, 5)).round(decimals=2), torch.zeros(2, dtype=dtype)
+        c.write("CastLike", [x, like], [x.to(dtype)])
 
 
 def reductions():
@@ -235,6 +239,8 @@ def shapes():
                                   value=helper.make_tensor("value", onnx.TensorProto.INT64, [1], [7]))
     Case("range_int64").write("Range", [torch.tensor(2), torch.tensor(11), torch.tensor(3)], [torch.arange(2, 11, 3)])
     Case("range_f32").write("Range", [torch.tensor(1.0), torch.tensor(0.0), torch.tensor(-0.25)], [torch.arange(1, 0, -0.25)])
+    Case("eyelike").write("EyeLike", [Case("eyelike").normal(3, 4)], [torch.eye(3, 4)])
+    Case("eyelike_below").write("EyeLike", [ints(*range(6)).reshape(3, 2)], [torch.eye(3, 2).roll(1, 0).tril(-1)], k=-1, dtype=1)
     Case("expand").write("Expand", [one, ints(2, 1, 4)], [one.expand(2, 3, 4)])
     Case("tile").write("Tile", [x, ints(1, 2, 3)], [x.tile(1, 2, 3)])
     for perm in [(0, 2, 1), (2, 1, 0), (1, 0, 2)]:
@@ -314,6 +320,19 @@ def normalization():
     y = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6) * scale
     c.write("RMSNormalization", [x, scale], [y], opset=23, epsilon=1e-6)
     Case("simplifiedlayernormalization").write("SimplifiedLayerNormalization", [x, scale], [y], epsilon=1e-6, axis=-1)
+    for name, shape in {"rows": (4, 3), "planes": (2, 3, 5, 4)}.items():
+        c = Case(f"batchnormalization_{name}")
+        x, scale, bias, mean, variance = c.normal(*shape), c.normal(3), c.normal(3), c.normal(3), c.uniform(0.5, 2, 3)
+        y = F.batch_norm(x, mean, variance, scale, bias, eps=1e-3)
+        c.write("BatchNormalization", [x, scale, bias, mean, variance], [y], epsilon=1e-3)
+    c = Case("instancenormalization")
+    x, scale, bias = c.normal(2, 3, 7), c.normal(3), c.normal(3)
+    c.write("InstanceNormalization", [x, scale, bias], [F.instance_norm(x, weight=scale, bias=bias, eps=1e-3)], epsilon=1e-3)
+    for opset, parameters in [(18, 2), (21, 6)]:  # a scale and bias for each group, later for each channel
+        c = Case(f"groupnormalization_{opset}")
+        x, scale, bias = c.normal(2, 6, 5), c.normal(parameters), c.normal(parameters)
+        y = F.group_norm(x, 2, *(p.repeat_interleave(6 // parameters) for p in (scale, bias)), eps=1e-3)
+        c.write("GroupNormalization", [x, scale, bias], [y], opset=opset, num_groups=2, epsilon=1e-3)
     for axis in (-1, 1):
         c = Case(f"softmax_{axis % 3}")
         x = 3 * c.normal(2, 5, 7)
@@ -361,6 +380,7 @@ def indexing():
 
 def main():
     torch.set_num_threads(1)
+    torch._C._set_mkldnn_enabled(False)  # oneDNN gives wrong numbers for some layouts in Debian's PyTorch 1.13.1
     for old in FOLDER.glob("test_*"):
         shutil.rmtree(old)
     for family in (elementwise, arithmetic, casts, reductions, shapes, linear, normalization, indexing):
