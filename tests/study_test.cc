@@ -396,9 +396,10 @@ TEST_F(Study, AnInterruptedExportLeavesNothing) {
   for (int left = 0;; ++left) {
     int steps = left;
     try {
-      save(edited, root() / "exports" / "bundle", Existing::kRefuse, session, {kQuestion}, [&] {
-        if (steps-- == 0) throw Stopped();
-      });
+      save(edited, root() / "exports" / "bundle", Existing::kRefuse, session, {.questions = {kQuestion}},
+           [&](std::int64_t /*done*/, std::int64_t /*parts*/) {
+             if (steps-- == 0) throw Stopped();
+           });
       EXPECT_GT(left, 3);
       break;
     } catch (const Stopped&) {
