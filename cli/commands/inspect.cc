@@ -191,15 +191,12 @@ Command inspect_command() {
           "Shows what a model holds: graphs, parameters, types, blocks and the sites that can be edited. With --check "
           "asks it the same things in several ways that must agree, and exits 4 if Retune does not read it rightly.",
       .positionals = {{.name = "MODEL", .meaning = "a bundle's folder, or one .onnx file"}},
-      .flags = {{.name = "check",
-                 .type = Flag::Type::kSwitch,
-                 .meaning = "ask the bundle whether Retune reads it rightly"},
-                {.name = "all",
-                 .type = Flag::Type::kSwitch,
-                 .meaning = "list every site, biases, norms and tables too"},
-                {.name = "hash",
-                 .type = Flag::Type::kSwitch,
-                 .meaning = "show SHA-256 of files and graphs, and of the whole model"}},
+      .flags =
+          {{.name = "check", .type = Flag::Type::kSwitch, .meaning = "ask the bundle whether Retune reads it rightly"},
+           {.name = "all", .type = Flag::Type::kSwitch, .meaning = "list every site, biases, norms and tables too"},
+           {.name = "hash",
+            .type = Flag::Type::kSwitch,
+            .meaning = "show SHA-256 of files and graphs, and of the whole model"}},
       .example =
           "retune inspect demo/bundle --check\n\n"
           "decoder: 6 blocks of width 160, MLPs of 448; vocabulary 1024\n...\n"
