@@ -101,25 +101,48 @@ std::vector<std::int64_t> joined(const Prompt& prompt, const std::vector<std::in
   return ids;
 }
 
-// Natural log-softmax of one row of logits, in f64.
-std::vector<double> log_softmax(const Tensor& logits, std::int64_t row) {
+// Logits that are no numbers have no best token and no likelihood: whatever was made of them would look like an answer.
+[[noreturn]] void reject_logits(const Bundle& bundle) {
+  const std::size_t patches = bundle.view().patches().size();
+  if (patches > 0)
+    throw failure(
+        "{}, edited by {} patches, gives logits that are NaN or infinite: the edit broke it; edit with fewer steps, a "
+        "lower learning rate or a tighter bound",
+        bundle.folder().string(), patches);
+  throw failure(
+      "{} gives logits that are NaN or infinite: its weights are damaged, or f16 overflows; see retune inspect --check",
+      bundle.folder().string());
+}
+
+// Natural log-softmax of one row of logits, in f64. A failure if one is NaN or above all numbers; -inf is a token that
+// the model rules out.
+std::vector<double> log_softmax(const Bundle& bundle, const Tensor& logits, std::int64_t row) {
   const Tensor wide = logits.cast(DType::kF32);
   const std::int64_t vocabulary = wide.shape().back();
   const float* data = wide.data<float>() + row * vocabulary;
   const double highest = *std::max_element(data, data + vocabulary);
   double sum = 0;
   for (std::int64_t v = 0; v < vocabulary; ++v) sum += std::exp(static_cast<double>(data[v]) - highest);
+  if (!std::isfinite(sum)) reject_logits(bundle);
   std::vector<double> result(static_cast<std::size_t>(vocabulary));
   for (std::int64_t v = 0; v < vocabulary; ++v)
     result[static_cast<std::size_t>(v)] = static_cast<double>(data[v]) - highest - std::log(sum);
   return result;
 }
 
-std::int64_t argmax(const Tensor& logits, std::int64_t row) {
+// The first of the highest; a failure as log_softmax.
+std::int64_t argmax(const Bundle& bundle, const Tensor& logits, std::int64_t row) {
   const Tensor wide = logits.cast(DType::kF32);
   const std::int64_t vocabulary = wide.shape().back();
   const float* data = wide.data<float>() + row * vocabulary;
-  return std::max_element(data, data + vocabulary) - data;
+  std::int64_t best = 0;
+  bool numbers = true;
+  for (std::int64_t v = 0; v < vocabulary; ++v) {
+    numbers = numbers && !std::isnan(data[v]);
+    if (data[v] > data[best]) best = v;
+  }
+  if (!numbers || !std::isfinite(data[best])) reject_logits(bundle);
+  return best;
 }
 
 // A prompt read once: the logits of its last row, and the cache behind it for every continuation.
@@ -173,7 +196,7 @@ void generate(Session& session, const Bundle& bundle, const Prompt& prompt, cons
   Tensor row = read.first_row();
   auto past = read.prefill().past;
   while (true) {
-    const std::int64_t next = argmax(row, row.shape()[0] - 1);
+    const std::int64_t next = argmax(bundle, row, row.shape()[0] - 1);
     if (ends(next)) break;
     if (static_cast<std::int64_t>(answer.ids.size()) == options.max_new_tokens) {
       answer.hit_length_limit = true;
@@ -205,7 +228,7 @@ struct Forced {
   std::int64_t hits = 0;
 };
 
-Forced force(const Continuations& read, const std::vector<std::int64_t>& ids) {
+Forced force(const Bundle& bundle, const Continuations& read, const std::vector<std::int64_t>& ids) {
   Forced forced;
   const Tensor first = read.first_row();
   Tensor rest;
@@ -215,8 +238,8 @@ Forced force(const Continuations& read, const std::vector<std::int64_t>& ids) {
     const auto row = t == 0 ? std::int64_t{0} : static_cast<std::int64_t>(t) - 1;
     if (ids[t] >= logits.shape().back())
       throw user_error("token {} is beyond the model's {} logits", ids[t], logits.shape().back());
-    forced.logprob += log_softmax(logits, row)[static_cast<std::size_t>(ids[t])];
-    forced.hits += argmax(logits, row) == ids[t] ? 1 : 0;
+    forced.logprob += log_softmax(bundle, logits, row)[static_cast<std::size_t>(ids[t])];
+    forced.hits += argmax(bundle, logits, row) == ids[t] ? 1 : 0;
   }
   return forced;
 }
@@ -280,19 +303,19 @@ Tensor logits_of(Session& session, const Bundle& bundle, const Prompt& prompt,
 Answer answer(Session& session, const Bundle& bundle, const Prompt& prompt, const AnswerOptions& options) {
   Answer result;
   const Continuations read(session, bundle, prompt, options.varying);
-  const std::vector<double> first = log_softmax(read.first_row(), 0);
+  const std::vector<double> first = log_softmax(bundle, read.first_row(), 0);
   result.first_token_logprobs.assign(first.begin(), first.end());
   if (options.max_new_tokens > 0) generate(session, bundle, prompt, options, read, result);
   for (const std::string& option : options.options) {
     const std::vector<std::int64_t> ids = bundle.tokenizer().encode(option);
     if (ids.empty()) throw user_error("the option '{}' has no tokens", option);
-    result.options.push_back({option, force(read, ids).logprob, static_cast<std::int64_t>(ids.size()),
+    result.options.push_back({option, force(bundle, read, ids).logprob, static_cast<std::int64_t>(ids.size()),
                               static_cast<std::int64_t>(option.size())});
   }
   if (options.expected) {
     std::vector<std::int64_t> ids = bundle.tokenizer().encode(*options.expected);
     ids.push_back(bundle.end_ids()[0]);
-    const Forced forced = force(read, ids);
+    const Forced forced = force(bundle, read, ids);
     result.forced_hits = forced.hits;
     result.forced_tokens = static_cast<std::int64_t>(ids.size());
     result.forced_nll = -forced.logprob / static_cast<double>(ids.size());
