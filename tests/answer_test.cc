@@ -341,6 +341,25 @@ TEST_F(Asking, AWeightThatNoQuestionReadsIsCheckedToo) {
   EXPECT_THAT(results[0].detail, HasSubstr("embed_tokens.onnx holds infinity"));
 }
 
+// A deeply nested config.json ended the program with SIGSEGV; values of another type were called a fault of Retune.
+TEST_F(Asking, ConfigurationsThatAreNoneAreNamed) {
+  ScratchFolder scratch;
+  fs::copy(*scratch_ / "bundle", scratch / "odd", fs::copy_options::recursive);
+  const fs::path file = scratch / "odd/config.json";
+  const auto refused = [&](const std::string& text) {
+    write_file_atomically(file, text);
+    return error_of([&] { Bundle::open(scratch / "odd"); });
+  };
+  constexpr std::size_t kDeep = 200'000;
+  EXPECT_THAT(refused("{\"a\":" + std::string(kDeep, '[') + std::string(kDeep, ']') + "}"),
+              HasSubstr(file.string() + ": nested more than"));
+  EXPECT_THAT(refused("[]"), HasSubstr(file.string() + ": expected a JSON object, got array"));
+  EXPECT_THAT(refused("null"), HasSubstr("expected a JSON object, got null"));
+  EXPECT_THAT(refused("{\"model_type\": 5, \"eos_token_id\": 1, \"audio_token_index\": 1}"),
+              HasSubstr("'model_type': expected text, got number"));
+  EXPECT_THAT(refused("{\"model_type\": "), HasSubstr(file.string() + ": not valid JSON at byte 16 of 15"));
+}
+
 TEST_F(Asking, NamesTheCheckThatASmallerVocabularyFails) {
   // Embedding and head of a model with fewer tokens than the tokenizer has.
   ScratchFolder scratch;
