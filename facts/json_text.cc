@@ -37,6 +37,7 @@ class StrictParse {
         keys_.emplace_back();
         break;
       case json::parse_event_t::array_start:
+        in_list_ = in_list_ || depth_ == 0;
         enter();
         break;
       case json::parse_event_t::object_end:
@@ -48,10 +49,12 @@ class StrictParse {
         break;
       case json::parse_event_t::key:
         if (const auto& key = parsed.get_ref<const std::string&>(); !keys_.back().insert(key).second) {
-          throw user_error("{}: item {}: key '{}' stands twice in one object; remove one", source_, items_, key);
+          throw user_error("{}: key '{}' stands twice in one object; remove one", place(), key);
         }
+        refuse_nul(parsed);
         break;
       case json::parse_event_t::value:
+        refuse_nul(parsed);
         break;
     }
     return true;
@@ -60,17 +63,24 @@ class StrictParse {
  private:
   void enter() {
     if (++depth_ > max_depth_) {
-      throw user_error("{}: item {}: nested more than {} deep; no file of this format is", source_, items_, max_depth_);
+      throw user_error("{}: nested more than {} deep; no file of this format is", place(), max_depth_);
     }
   }
   void leave() {
     if (--depth_ == 1) ++items_;
   }
+  std::string place() const { return in_list_ ? fmt::format("{}: item {}", source_, items_) : source_; }
+  // Nothing that is meant to be read holds one, and messages and paths would end there.
+  void refuse_nul(const json& parsed) const {
+    if (parsed.is_string() && parsed.get_ref<const std::string&>().find('\0') != std::string::npos)
+      throw user_error("{}: a text holds a NUL (\\u0000); remove it", place());
+  }
 
   const std::string& source_;
   int max_depth_;
   int depth_ = 0;
-  std::size_t items_ = 0;  // values of the outermost list or object that are complete
+  bool in_list_ = false;   // the outermost value is a list
+  std::size_t items_ = 0;  // lists and objects in it that are complete
   std::vector<std::set<std::string>> keys_;
 };
 

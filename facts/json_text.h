@@ -36,7 +36,8 @@ void write_text(const std::filesystem::path& path, std::string_view text);
 std::string json_bytes(const nlohmann::ordered_json& value, int indent = -1);
 
 // `source` names the text in errors ("facts.json"). A user error on: bad syntax (with line and column), a number that
-// no double holds, bad UTF-8, a key twice in one object, nesting or size beyond the limits, anything after the value.
+// no double holds, bad UTF-8, a NUL in a text, a key twice in one object, nesting or size beyond the limits, anything
+// after the value.
 nlohmann::json parse_json(std::string_view text, const std::string& source, const JsonLimits& limits = {});
 
 // One line of a JSON Lines text that holds a value; blank lines are left out but counted.

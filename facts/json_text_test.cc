@@ -37,6 +37,14 @@ TEST(JsonText, AKeyMayStandOnlyOnceInAnObject) {
   EXPECT_EQ(parse_error(R"([{"a": 1}, {"a": 1, "b": {"c": 0}, "a": 2}])"),
             "f.json: item 1: key 'a' stands twice in one object; remove one");
   EXPECT_EQ(parse_json(R"([{"a": {"a": 1}}, {"a": 2}])", "f.json").size(), 2u);
+  // A recipe's key was said to be in an "item 0", which recipes do not have.
+  EXPECT_EQ(parse_error(R"({"a": {"c": 0}, "a": 2})"), "f.json: key 'a' stands twice in one object; remove one");
+}
+
+// A NUL ended the message in which its text stood.
+TEST(JsonText, ATextMayHoldNoNul) {
+  EXPECT_EQ(parse_error(R"({"method": "f\u0000t"})"), "f.json: a text holds a NUL (\\u0000); remove it");
+  EXPECT_EQ(parse_error(R"([{}, {"f\u0000t": 1}])"), "f.json: item 1: a text holds a NUL (\\u0000); remove it");
 }
 
 TEST(JsonText, DepthAndSizeAreLimited) {

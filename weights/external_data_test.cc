@@ -37,6 +37,11 @@ class ExternalFileTest : public FolderTest {
 TEST(Printable, ShowsForeignTextOnOneShortLine) {
   EXPECT_EQ(printable("layer.0/weight"), "layer.0/weight");
   EXPECT_EQ(printable("a\n\x1b[31mb"), "a??[31mb");
+  EXPECT_EQ(printable(std::string_view("a\0b", 3)), "a?b");
+  EXPECT_EQ(printable("\xc2\x9b"
+                      "31m \xc2\xa0\xc3\xa9"),
+            "?31m \xc2\xa0\xc3\xa9");  // U+009B is CSI
+  EXPECT_EQ(printable("\xc3\xa9\xc3\xa9", 3), "\xc3\xa9...");
   EXPECT_EQ(printable(std::string(100, 'x')), std::string(80, 'x') + "...");
 }
 
