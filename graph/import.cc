@@ -1,9 +1,11 @@
 #include "graph/import.h"
 
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include "tensor/error.h"
+#include "weights/external_data.h"
 
 namespace retune {
 
@@ -11,6 +13,8 @@ namespace {
 
 constexpr int kMaxNodes = 1'000'000;
 constexpr int kMaxNesting = 32;
+// The newest operator set whose backend tests Retune is measured with. What a newer one means is not known.
+constexpr std::int64_t kNewestOpset = 28;
 
 // Names of outer values that a subgraph may use, innermost scope last.
 using Scopes = std::vector<const std::unordered_map<std::string, DType>*>;
@@ -18,8 +22,7 @@ using Scopes = std::vector<const std::unordered_map<std::string, DType>*>;
 class Importer {
  public:
   Importer(const OnnxModel& model, std::string file) : model_(model), file_(std::move(file)) {
-    for (const auto& import : model.skeleton().opset_import())
-      versions_[domain(import.domain())] = static_cast<int>(import.version());
+    for (const auto& import : model.skeleton().opset_import()) add_opset(domain(import.domain()), import.version());
   }
 
   Graph run() {
@@ -30,7 +33,26 @@ class Importer {
  private:
   static std::string domain(const std::string& text) { return text == "ai.onnx" ? std::string() : text; }
 
-  [[noreturn]] void fail(const std::string& message) const { throw user_error("{}: {}", file_, message); }
+  // What a node is called in messages: an unnamed one by what it makes.
+  static const std::string& label(const onnx::NodeProto& node) {
+    return node.name().empty() && node.output_size() > 0 ? node.output(0) : node.name();
+  }
+
+  // Names come from the file: they may be long, or hold what a terminal takes for commands.
+  [[noreturn]] void fail(const std::string& message) const {
+    throw user_error("{}: {}", file_, printable(message, 1000));
+  }
+
+  void add_opset(const std::string& domain, std::int64_t version) {
+    const std::string name = domain.empty() ? "ai.onnx" : domain;
+    const std::int64_t newest = domain.empty() ? kNewestOpset : std::int64_t{std::numeric_limits<int>::max()};
+    if (version < 1 || version > newest)
+      fail(fmt::format("operator set {} of domain '{}': expected 1 to {}; export the model for one of those", version,
+                       name, newest));
+    const auto [known, is_new] = versions_.emplace(domain, static_cast<int>(version));
+    if (!is_new && known->second != version)
+      fail(fmt::format("domain '{}' is imported twice, as operator sets {} and {}", name, known->second, version));
+  }
 
   Graph import_graph(const onnx::GraphProto& proto, const Scopes& scopes, int depth) {
     if (depth > kMaxNesting) fail(fmt::format("graphs are nested deeper than {}", kMaxNesting));
@@ -154,13 +176,13 @@ class Importer {
     if (input.empty() || graph.find(input) != kNoValue) return;
     for (const auto* scope : scopes)
       if (scope->contains(input)) return;
-    fail(fmt::format("{} node '{}' reads '{}', which no node produces", node.op_type(), node.name(), input));
+    fail(fmt::format("{} node '{}' reads '{}', which no node produces", node.op_type(), label(node), input));
   }
 
   void add_node(Graph& graph, const onnx::NodeProto& proto, const Scopes& scopes, int depth) {
     if (proto.op_type() == "Constant" && domain(proto.domain()).empty() && add_constant_node(graph, proto)) return;
     Node node{.domain = domain(proto.domain()), .op = proto.op_type()};
-    node.name = proto.name();
+    node.name = label(proto);
     node.file = file_;
     const auto version = versions_.find(node.domain);
     if (version == versions_.end())
@@ -190,6 +212,7 @@ class Importer {
     if (proto.output_size() != 1 || proto.attribute_size() != 1) return false;
     const auto& attribute = proto.attribute(0);
     const std::string& name = proto.output(0);
+    if (attribute.name() == "value" && !attribute.has_t()) return false;  // attribute_value() refuses it
     if (attribute.name() == "value")
       add_initializer(graph, attribute.t(), name);
     else if (attribute.name() == "value_float")
@@ -220,6 +243,8 @@ class Importer {
       case onnx::AttributeProto::STRINGS:
         return std::vector<std::string>(a.strings().begin(), a.strings().end());
       case onnx::AttributeProto::TENSOR:
+        if (!a.has_t())
+          throw user_error("{}: attribute '{}' should hold a tensor but holds none", node.text(), printable(a.name()));
         return model_.tensor(a.t());
       case onnx::AttributeProto::GRAPH:
         return std::make_shared<const Graph>(import_graph(a.g(), scopes, depth + 1));
