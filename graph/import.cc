@@ -16,6 +16,37 @@ constexpr int kMaxNesting = 32;
 // The newest operator set whose backend tests Retune is measured with. What a newer one means is not known.
 constexpr std::int64_t kNewestOpset = 28;
 
+void add_outer_names(const onnx::NodeProto& node, std::set<std::string>& names);
+
+// Names that a subgraph reads and does not itself make: it takes them from the graphs around it.
+std::set<std::string> outer_names(const onnx::GraphProto& graph) {
+  std::set<std::string> names;
+  for (const auto& node : graph.node()) {
+    names.insert(node.input().begin(), node.input().end());
+    add_outer_names(node, names);
+  }
+  for (const auto& output : graph.output()) names.insert(output.name());
+  for (const auto& node : graph.node())
+    for (const auto& output : node.output()) names.erase(output);
+  for (const auto& input : graph.input()) names.erase(input.name());
+  for (const auto& tensor : graph.initializer()) names.erase(tensor.name());
+  return names;
+}
+
+void add_outer_names(const onnx::NodeProto& node, std::set<std::string>& names) {
+  for (const auto& attribute : node.attribute())
+    if (attribute.has_g()) names.merge(outer_names(attribute.g()));
+}
+
+// What must exist before the node: its inputs, then what its subgraphs take from around them.
+std::vector<std::string> names_read(const onnx::NodeProto& node) {
+  std::vector<std::string> names(node.input().begin(), node.input().end());
+  std::set<std::string> captured;
+  add_outer_names(node, captured);
+  names.insert(names.end(), captured.begin(), captured.end());
+  return names;
+}
+
 // Names of outer values that a subgraph may use, innermost scope last.
 using Scopes = std::vector<const std::unordered_map<std::string, DType>*>;
 
@@ -138,12 +169,18 @@ class Importer {
         if (!output.empty() && !producer.emplace(output, i).second)
           fail(fmt::format("value '{}' is produced by two nodes", output));
     enum class Mark : std::uint8_t { kNew, kOpen, kDone };
+    struct Visit {
+      int index;
+      std::vector<std::string> names;
+      std::size_t next = 0;
+    };
     std::vector<Mark> marks(static_cast<std::size_t>(proto.node_size()), Mark::kNew);
     std::vector<int> order;
     for (int root = 0; root < proto.node_size(); ++root) {
-      std::vector<std::pair<int, int>> stack{{root, 0}};
+      std::vector<Visit> stack;
+      if (marks[static_cast<std::size_t>(root)] == Mark::kNew) stack.push_back({root, names_read(proto.node(root))});
       while (!stack.empty()) {
-        auto& [index, next] = stack.back();
+        auto& [index, names, next] = stack.back();
         Mark& mark = marks[static_cast<std::size_t>(index)];
         if (mark == Mark::kDone) {
           stack.pop_back();
@@ -151,21 +188,22 @@ class Importer {
         }
         mark = Mark::kOpen;
         const auto& node = proto.node(index);
-        if (next == node.input_size()) {
+        if (next == names.size()) {
           mark = Mark::kDone;
           order.push_back(index);
           stack.pop_back();
           continue;
         }
-        const std::string& input = node.input(next++);
+        const bool captured = next >= static_cast<std::size_t>(node.input_size());
+        const std::string input = names[next++];
         const auto it = producer.find(input);
         if (it == producer.end()) {
-          check_exists(input, node, graph, scopes);
+          if (!captured) check_exists(input, node, graph, scopes);  // the subgraph looks at what it captures
           continue;
         }
         const Mark other = marks[static_cast<std::size_t>(it->second)];
         if (other == Mark::kOpen) fail(fmt::format("graph '{}' has a cycle through value '{}'", proto.name(), input));
-        if (other == Mark::kNew) stack.emplace_back(it->second, 0);
+        if (other == Mark::kNew) stack.push_back({it->second, names_read(proto.node(it->second))});
       }
     }
     return order;

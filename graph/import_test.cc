@@ -312,6 +312,31 @@ TEST_F(ImportIf, RefusesBranchesThatReadWhatNobodyMakes) {
   EXPECT_THAT(refused(), HasSubstr("'ghost'"));
 }
 
+// A cycle through what a branch captures was reported as an input that was not given, which does not exist.
+TEST_F(ImportIf, RefusesACycleThroughABranch) {
+  onnx::GraphProto& then_branch = *model_.mutable_graph()->mutable_node(1)->mutable_attribute(0)->mutable_g();
+  then_branch.mutable_node(0)->set_input(1, "y");
+  EXPECT_THAT(refused(), HasSubstr("cycle through value 'y'"));
+  then_branch.mutable_node(0)->set_input(1, "z");
+  node("Neg", {"y"}, {"z"});
+  EXPECT_THAT(refused(), HasSubstr("cycle through value"));
+}
+
+// A branch's outer values had to stand before the If: only its inputs were sorted.
+TEST_F(ImportIf, SortsWhatBranchesCaptureBeforeTheirNode) {
+  model_.mutable_graph()->mutable_node()->SwapElements(0, 1);
+  const OnnxModel model = write();
+  const auto graph = std::make_shared<const Graph>(import_onnx(model, "model.onnx"));
+  EXPECT_EQ(graph->nodes().at(0).op, "Neg");
+  Session session({.threads = 1});
+  Request request;
+  request.inputs["x"] = {Tensor::of<float>({2}, {1, 2}), {}};
+  request.inputs["condition"] = {Tensor::scalar(false), {}};
+  request.outputs = {"y"};
+  const Tensor y = session.run(graph, parameters_of(*graph, model), request)["y"].tensor;
+  EXPECT_TRUE(identical(y, Tensor::of<float>({2}, {2, 4})));
+}
+
 TEST_F(ImportIf, RefusesNestingWithoutEnd) {
   onnx::GraphProto body = model_.graph().node(1).attribute(0).g();
   for (int depth = 0; depth < 80; ++depth) {
