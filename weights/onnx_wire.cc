@@ -107,6 +107,8 @@ class Scanner {
       count_field();
       const Child* child = find_child(type, field);
       if (child == nullptr) continue;
+      if (child->child == Message::kNode && ++nodes_ > kMaxNodeMessages)
+        throw user_error("{} holds more than {} nodes", label_, kMaxNodeMessages);
       // Protobuf would merge the two; then a tensor could be spread over the file.
       const std::uint32_t bit = 1u << child->field;
       if (!child->repeated && (seen & bit) != 0)
@@ -154,6 +156,7 @@ class Scanner {
   const std::string& label_;
   OnnxLayout layout_;
   std::uint64_t fields_ = 0;
+  std::uint64_t nodes_ = 0;
   bool has_graph_ = false;
 };
 
