@@ -320,6 +320,13 @@ TEST_F(Program, InspectShowsNamesWithoutControlCharacters) {
   EXPECT_THAT(ran.out, HasSubstr("?[2Jevil"));
 }
 
+// A blank option could be the best one, and an option given twice was best twice.
+TEST_F(Program, AskRefusesTextsThatCannotBeAskedOrScored) {
+  expect_refused({"ask", at("model"), "--question", " "}, 2, "--question is blank");
+  expect_refused({"ask", at("model"), "--question", "?", "--options", "a, "}, 2, "--options holds a blank one");
+  expect_refused({"ask", at("model"), "--question", "?", "--options", "a,b,a"}, 2, "--options holds 'a' twice");
+}
+
 TEST_F(Program, SynthesisesAndRefusesToOverwrite) {
   const std::vector<std::string> words{"synth", "--out",        at("data"), "--attributes",   "Animal", "--train_clips",
                                        "100",   "--val_clips",  "100",      "--test_clips",   "100",    "--train_edits",

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <numeric>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -99,6 +100,34 @@ const char* type_word(const json& value) {
     default:
       return "number";
   }
+}
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0]++;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+// Whether somebody who wrote `key` meant `known`: letter case and the sign between words do not count, and longer words
+// may be further off. Short words are too close to each other for more.
+bool is_slip(std::string_view key, std::string_view known) {
+  constexpr std::size_t kLongest = 64;
+  if (key.size() > kLongest) return false;
+  std::string plain(key);
+  for (char& c : plain) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    if (c == '-' || c == ' ') c = '_';
+  }
+  const std::size_t most = known.size() < 4 ? 0 : known.size() < 8 ? 1 : 2;
+  return edit_distance(plain, known) <= most;
 }
 
 std::string trimmed(std::string_view text) {
@@ -210,6 +239,18 @@ JsonObject::JsonObject(const json& value, std::string place) : value_(&value), p
 const json* JsonObject::find(const std::string& key) const {
   const auto found = value_->find(key);
   return found == value_->end() || found->is_null() ? nullptr : &*found;
+}
+
+std::vector<std::string> JsonObject::unknown_keys(std::span<const std::string_view> known) const {
+  std::vector<std::string> unknown;
+  for (const auto& [key, value] : value_->items()) {
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    for (const std::string_view meant : known)
+      if (is_slip(key, meant) && !has(std::string(meant)))
+        throw user_error("{}: there is no key '{}'; did you mean '{}'?", place_, key, meant);
+    unknown.push_back(key);
+  }
+  return unknown;
 }
 
 Error JsonObject::error(const std::string& key, std::string_view message) const {

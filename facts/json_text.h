@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -71,6 +72,10 @@ class JsonObject {
   // The objects of a list, each with its place; absent gives an empty list.
   std::vector<JsonObject> objects(const std::string& key) const;
   std::optional<JsonObject> optional_object(const std::string& key) const;
+
+  // The keys that are none of `known`. A user error for one that is a slip of a known key that is absent: "PLACE: there
+  // is no key 'generalty'; did you mean 'generality'?"
+  std::vector<std::string> unknown_keys(std::span<const std::string_view> known) const;
 
   // A user error at this key: "PLACE: KEY: MESSAGE".
   Error error(const std::string& key, std::string_view message) const;

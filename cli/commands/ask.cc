@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "audio/waveform.h"
 #include "cli/arguments.h"
@@ -65,10 +66,24 @@ void print_answer(const Json& document, std::ostream& out) {
   out << "\n" << text_table(rows);
 }
 
+bool is_blank(const std::string& text) { return text.find_first_not_of(" \t\r\n") == std::string::npos; }
+
+void check_texts(const Arguments& arguments) {
+  for (const char* name : {"question", "prompt"})
+    if (arguments.given(name) && is_blank(arguments.text(name)))
+      throw user_error("ask: --{} is blank; expected what the model is to be asked", name);
+  std::set<std::string> seen;
+  for (const std::string& option : arguments.texts("options")) {
+    if (is_blank(option)) throw user_error("ask: --options holds a blank one; expected answers between the commas");
+    if (!seen.insert(option).second) throw user_error("ask: --options holds '{}' twice; give it once", option);
+  }
+}
+
 int ask(const Arguments& arguments, Console& console) {
   if (arguments.given("question") == arguments.given("prompt"))
     throw user_error(
         "ask: give either --question, which the bundle's template is put around, or --prompt, as it stands");
+  check_texts(arguments);
   const Bundle bundle = Bundle::open(arguments.path("BUNDLE"));
   Session session(session_options(arguments));
   const std::optional<Waveform> clip = heard_clip(arguments, bundle, console);
