@@ -16,6 +16,16 @@ Feed ids_feed(std::vector<std::int64_t> values, std::int64_t rows) {
   return {std::move(tensor), {}};
 }
 
+// Rotary positions beyond those that a decoder was made for make it answer nonsense, without any other sign.
+void check_length(const Bundle& bundle, std::int64_t tokens) {
+  const std::int64_t most = bundle.decoder().positions;
+  if (most > 0 && tokens > most)
+    throw user_error(
+        "a prompt of {} tokens (with the answers to it) is longer than the {} positions of the decoder "
+        "(max_position_embeddings in {}); ask a shorter question",
+        tokens, most, (bundle.folder() / "config.json").string());
+}
+
 // Rows [begin, end) of `ids`, given the cache of everything before.
 struct Segment {
   std::int64_t begin = 0, end = 0;
@@ -24,6 +34,7 @@ struct Segment {
 
 SuffixRequest segment_request(const Bundle& bundle, const Prompt& prompt, const std::vector<std::int64_t>& ids,
                               const Segment& segment, const std::vector<std::string>& varying) {
+  check_length(bundle, segment.end);
   SuffixRequest result;
   result.cut = segment.begin;
   Request& request = result.request;
@@ -193,6 +204,7 @@ void generate(Session& session, const Bundle& bundle, const Prompt& prompt, cons
   const auto ends = [&](std::int64_t id) {
     return std::find(bundle.end_ids().begin(), bundle.end_ids().end(), id) != bundle.end_ids().end();
   };
+  const std::int64_t positions = bundle.decoder().positions;
   Tensor row = read.first_row();
   auto past = read.prefill().past;
   while (true) {
@@ -203,6 +215,10 @@ void generate(Session& session, const Bundle& bundle, const Prompt& prompt, cons
       break;
     }
     answer.ids.push_back(next);
+    if (positions > 0 && prompt.length() + static_cast<std::int64_t>(answer.ids.size()) > positions) {
+      answer.hit_length_limit = true;  // the decoder has no position left to read this token at
+      break;
+    }
     if (bundle.decoder().caches.empty()) {
       row = read.after(answer.ids);
       continue;

@@ -93,6 +93,27 @@ DecoderInterface read_interface(const Graph& decoder, const std::string& file) {
   return result;
 }
 
+std::int64_t count_or_none(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  const bool counts = found != object.end() && found->is_number_integer() && *found > 0 && *found <= 1'000'000'000;
+  return counts ? found->get<std::int64_t>() : 0;
+}
+
+// max_position_embeddings of the language model, times the factor by which rope_scaling stretches it where the number
+// is the unscaled one (linear, dynamic, YaRN); Llama 3.1 and later state the stretched length.
+std::int64_t read_positions(const Json& config) {
+  const auto nested = config.find("text_config");
+  const Json& text = nested != config.end() && nested->is_object() ? *nested : config;
+  const std::int64_t stated = count_or_none(text, "max_position_embeddings");
+  const auto scaling = text.find("rope_scaling");
+  if (stated == 0 || scaling == text.end() || !scaling->is_object()) return stated;
+  const auto factor = scaling->find("factor");
+  if (factor == scaling->end() || !factor->is_number() || !(*factor > 1 && *factor < 1'000'000)) return stated;
+  const std::int64_t original = count_or_none(*scaling, "original_max_position_embeddings");
+  const double stretched = factor->get<double>() * static_cast<double>(original > 0 ? original : stated);
+  return std::max(stated, static_cast<std::int64_t>(stretched));
+}
+
 void add_ids(std::vector<std::int64_t>& ids, const Json& config, const char* key) {
   if (!config.contains(key)) return;
   const Json& value = config[key];
@@ -181,6 +202,7 @@ Bundle Bundle::open(const fs::path& folder) {
   ModelView view = ModelView::of(*graph, std::move(parameters), std::move(hashes));
   DecoderInterface decoder = read_interface(*parts.decoder, files["decoder_model_merged"]);
   decoder.vocabulary = tokenizer.vocabulary_size();
+  decoder.positions = read_positions(config);
   std::string placeholder = read_placeholder(folder, config, tokenizer);
   std::vector<std::int64_t> end_ids = read_end_ids(folder, config, tokenizer, chat);
   // Ultravox's processor does not pad clips to thirty seconds; the others' do.

@@ -360,6 +360,53 @@ TEST_F(Asking, ConfigurationsThatAreNoneAreNamed) {
   EXPECT_THAT(refused("{\"model_type\": "), HasSubstr(file.string() + ": not valid JSON at byte 16 of 15"));
 }
 
+// A question of more tokens than the decoder has positions was answered with garbage.
+TEST_F(Asking, APromptLongerThanTheModelsPositionsIsRefused) {
+  EXPECT_EQ(bundle_.decoder().positions, 2048);
+  std::string question;
+  for (int i = 0; i < 3000; ++i) question += "cow ";
+  const Prompt prompt = prompt_for(session_, bundle_, question, std::nullopt);
+  const std::string message = error_of([&] { answer(session_, bundle_, prompt, asking(1)); });
+  EXPECT_THAT(message, HasSubstr("is longer than the 2048 positions of the decoder"));
+  EXPECT_THAT(message, HasSubstr((*scratch_ / "bundle/config.json").string()));
+}
+
+TEST_F(Asking, GenerationStopsAtTheLastPosition) {
+  ScratchFolder scratch;
+  fs::copy(*scratch_ / "bundle", scratch / "short", fs::copy_options::recursive);
+  const Prompt prompt = sound_prompt(session_);
+  const Answer whole = answer(session_, bundle_, prompt, asking(8));
+  ASSERT_GE(whole.ids.size(), 5U);
+  std::string config = bytes_of(scratch / "short/config.json");
+  const std::string stated = "\"max_position_embeddings\": 2048";
+  ASSERT_NE(config.find(stated), std::string::npos);
+  config.replace(config.find(stated), stated.size(),
+                 fmt::format("\"max_position_embeddings\": {}", prompt.length() + 3));
+  write_file_atomically(scratch / "short/config.json", config);
+  const Answer cut = answer(session_, Bundle::open(scratch / "short"), prompt, asking(8));
+  EXPECT_TRUE(cut.hit_length_limit);
+  // The token after the last position can still be predicted.
+  EXPECT_EQ(cut.ids, std::vector<std::int64_t>(whole.ids.begin(), whole.ids.begin() + 4));
+}
+
+TEST_F(Asking, PositionsAreCountedAsRopeScalingStretchesThem) {
+  ScratchFolder scratch;
+  fs::copy(*scratch_ / "bundle", scratch / "scaled", fs::copy_options::recursive);
+  const std::string config = bytes_of(scratch / "scaled/config.json");
+  const std::string stated = "\"max_position_embeddings\": 2048";
+  const auto positions = [&](const std::string& also) {
+    std::string changed = config;
+    changed.replace(changed.find(stated), stated.size(), stated + also);
+    write_file_atomically(scratch / "scaled/config.json", changed);
+    return Bundle::open(scratch / "scaled").decoder().positions;
+  };
+  EXPECT_EQ(positions(""), 2048);
+  EXPECT_EQ(positions(R"(, "rope_scaling": null)"), 2048);
+  EXPECT_EQ(positions(R"(, "rope_scaling": {"type": "linear", "factor": 4.0})"), 8192);
+  EXPECT_EQ(positions(R"(, "rope_scaling": {"factor": 8.0, "original_max_position_embeddings": 256})"), 2048);
+  EXPECT_EQ(positions(R"(, "rope_scaling": {"factor": 4.0, "original_max_position_embeddings": 2048})"), 8192);
+}
+
 TEST_F(Asking, NamesTheCheckThatASmallerVocabularyFails) {
   // Embedding and head of a model with fewer tokens than the tokenizer has.
   ScratchFolder scratch;
