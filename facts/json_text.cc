@@ -183,7 +183,9 @@ std::string read_text(const std::filesystem::path& path, std::size_t max_bytes) 
   const std::uintmax_t size = std::filesystem::file_size(path, error);
   if (error) throw user_error("{}: cannot be read: {}", path.string(), error.message());
   if (size > max_bytes) throw user_error("{}: {} bytes, expected at most {}", path.string(), size, max_bytes);
+  errno = 0;
   std::ifstream file(path, std::ios::binary);
+  if (!file) throw user_error("{}: cannot be opened: {}", path.string(), std::strerror(errno));
   std::string text(static_cast<std::size_t>(size), '\0');
   if (!file.read(text.data(), static_cast<std::streamsize>(size))) {
     throw user_error("{}: cannot be read: expected {} bytes, got {}", path.string(), size, file.gcount());

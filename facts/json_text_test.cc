@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -87,6 +88,16 @@ TEST(JsonText, ReadingRefusesWhatIsNoRegularFile) {
   write_text(path, "12345");
   EXPECT_EQ(read_text(path), "12345");
   EXPECT_THAT(error_of([&] { read_text(path, 4); }), HasSubstr("5 bytes, expected at most 4"));
+}
+
+// "expected 5 bytes, got 0" did not say that the file may not be read.
+TEST(JsonText, AFileThatMayNotBeReadSaysSo) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root may read everything";
+  const std::filesystem::path path = std::filesystem::path(testing::TempDir()) / "json_text_unreadable.txt";
+  write_text(path, "12345");
+  std::filesystem::permissions(path, std::filesystem::perms::none);
+  EXPECT_THAT(error_of([&] { read_text(path); }), HasSubstr("cannot be opened: Permission denied"));
+  std::filesystem::remove(path);
 }
 
 TEST(JsonText, AFailedWriteLeavesTheOldFileAndNothingElse) {

@@ -271,7 +271,12 @@ Feed audio_feed(const Bundle& bundle, const Waveform& clip) {
 }
 
 Feed audio_feed(const Bundle& bundle, const std::filesystem::path& clip) {
-  return audio_feed(bundle, load_waveform(clip));
+  const Waveform sound = load_waveform(clip);
+  try {
+    return audio_feed(bundle, sound);
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("{}: {}", clip.string(), error.what()));
+  }
 }
 
 Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question, const Feed& audio,

@@ -89,6 +89,14 @@ TEST(Recipe, AWrongTypeOrRangeNamesKeyAndWhatIsExpected) {
             "my.json: key 'method' stands twice in one object; remove one");
 }
 
+// Given to the other command, a recipe was asked whether 'train' was meant to be 'gaps'.
+TEST(Recipe, ARecipeForTheOtherCommandSaysSo) {
+  EXPECT_THAT(refused(R"({"train": "lalm"})"), HasSubstr("my.json: this is a training recipe"));
+  EXPECT_THAT(refused(R"({"train": "lalm"})"), HasSubstr("give it to retune train"));
+  EXPECT_THAT(user_error_of([] { TrainRecipe::parse(R"({"method": "ft"})", "my.json"); }),
+              HasSubstr("give it to retune edit"));
+}
+
 TEST(Recipe, WithChecksWhatItSets) {
   const Recipe recipe = Recipe::parse(R"({"method": "ft", "settings": {"steps": 3}})", "my.json");
   EXPECT_EQ(recipe.with("seed", 8).seed(), 8U);

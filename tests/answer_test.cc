@@ -407,6 +407,14 @@ TEST_F(Asking, PositionsAreCountedAsRopeScalingStretchesThem) {
   EXPECT_EQ(positions(R"(, "rope_scaling": {"factor": 4.0, "original_max_position_embeddings": 2048})"), 8192);
 }
 
+// "log-mel: the sound is too short" did not say which of a thousand clips.
+TEST_F(Asking, AClipThatIsTooShortIsNamed) {
+  ScratchFolder scratch;
+  save_waveform(scratch / "click.wav", {std::vector<float>(1, 0.5f), 16000});
+  EXPECT_THAT(error_of([&] { audio_feed(bundle_, scratch / "click.wav"); }),
+              HasSubstr((scratch / "click.wav").string() + ": log-mel: the sound is too short"));
+}
+
 TEST_F(Asking, NamesTheCheckThatASmallerVocabularyFails) {
   // Embedding and head of a model with fewer tokens than the tokenizer has.
   ScratchFolder scratch;

@@ -65,8 +65,13 @@ LalmData load_lalm_data(const Corpus& corpus, const FrontEnd& front_end, const T
   pool.parallel_for(static_cast<std::int64_t>(clips.size()), 8, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const auto index = static_cast<std::size_t>(i);
-      data.clips[index].features =
-          front_end.features(load_waveform(clips[index].locate()), Padding::kNone).values.cast(DType::kF16);
+      const std::string file = clips[index].locate().string();
+      const Waveform sound = load_waveform(file);
+      try {
+        data.clips[index].features = front_end.features(sound, Padding::kNone).values.cast(DType::kF16);
+      } catch (const Error& error) {
+        throw Error(error.code(), fmt::format("{}: {}", file, error.what()));
+      }
     }
   });
   for (const TrainingClip& clip : data.clips) data.frames = std::max(data.frames, clip.features.shape()[1]);

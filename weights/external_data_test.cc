@@ -153,7 +153,9 @@ TEST_F(ExternalFileTest, RangesBeyondTheFileAreRefusedWhereverTheTensorSits) {
       {{{"location", "data"}, {"length", "12"}}, "beyond the end"},
       {{{"location", "data"}, {"offset", "7"}, {"length", "0"}}, "beyond the end"},
       {{{"location", "data"}, {"offset", "9223372036854775807"}, {"length", "9223372036854775807"}}, "beyond the end"},
-      {{{"location", "data"}, {"offset", "-1"}}, "decimal"},
+      // The message named neither tensor nor file.
+      {{{"location", "data"}, {"offset", "-1"}},
+       "tensor 'w' in " + (onnx_ / "m.onnx").string() + ": external data offset '-1' is not a decimal number"},
       {{{"location", "data"}, {"offset", "0"}, {"length", "6"}}, "takes 12 bytes, got 6"},
       {{{"location", "../../secret"}}, "leaves"},
       {{{"location", "none"}}, "none"},

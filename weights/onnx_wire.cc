@@ -274,8 +274,12 @@ void Scanner::external_entry(TensorRecord& record, External& external, const Wir
     throw user_error("tensor '{}' in {} has two external_data entries '{}'", printable(record.name), label_, key);
   external.keys.push_back(key);
   if (key == "location") external.ref.location = value;
-  if (key == "offset") external.ref.offset = parse_external_number(key, value);
-  if (key == "length") external.ref.length = parse_external_number(key, value);
+  try {
+    if (key == "offset") external.ref.offset = parse_external_number(key, value);
+    if (key == "length") external.ref.length = parse_external_number(key, value);
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("tensor '{}' in {}: {}", printable(record.name), label_, error.what()));
+  }
   if (key == "checksum") record.checksums.push_back(field.whole);
 }
 

@@ -25,7 +25,11 @@ double mean(const OptionLikelihood& option) {
 std::optional<Waveform> heard_clip(const Arguments& arguments, const Bundle& bundle, Console& console) {
   if (!arguments.given("audio")) return std::nullopt;
   Waveform clip = load_audible(arguments.path("audio"));
-  for (const std::string& note : bundle.front_end().features(clip, bundle.padding()).notes) console.info(note);
+  try {
+    for (const std::string& note : bundle.front_end().features(clip, bundle.padding()).notes) console.info(note);
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("{}: {}", arguments.text("audio"), error.what()));
+  }
   return clip;
 }
 
