@@ -20,6 +20,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::uintmax_t kMaxConfigBytes = 64 << 20;
+constexpr int kMaxNesting = 16;
 
 std::string read_config(const fs::path& path) {
   std::error_code error;
@@ -33,6 +34,21 @@ std::string read_config(const fs::path& path) {
   std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   if (!file) throw failure("{}: cannot read", path.string());
   return text;
+}
+
+// What nests deeper than any such file is refused while it is read: printing and copying a value recurse.
+Json parse_config(std::string_view json, std::string_view name) {
+  const auto shallow = [&](int depth, Json::parse_event_t, const Json&) {
+    if (depth > kMaxNesting) throw user_error("{}: nested more than {} deep; no such file is", name, kMaxNesting);
+    return true;
+  };
+  try {
+    return Json::parse(json, shallow);
+  } catch (const Json::parse_error& error) {
+    throw user_error("{}: not valid JSON at byte {} of {}", name, error.byte, json.size());
+  } catch (const Json::out_of_range&) {
+    throw user_error("{}: not valid JSON: a number is too large for a double", name);
+  }
 }
 
 int integer_field(const Json& config, std::string_view field, int standard, std::string_view name) {
@@ -106,12 +122,7 @@ FrontEnd FrontEnd::load(const fs::path& preprocessor_config) {
 }
 
 FrontEnd FrontEnd::parse(std::string_view json, std::string_view name) {
-  Json config;
-  try {
-    config = Json::parse(json);
-  } catch (const Json::parse_error& error) {
-    throw user_error("{}: not valid JSON: {}", name, error.what());
-  }
+  const Json config = parse_config(json, name);
   if (!config.is_object()) throw user_error("{}: expected a JSON object, got {}", name, config.type_name());
   refuse_unsupported(config, name);
 

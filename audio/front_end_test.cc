@@ -91,7 +91,9 @@ TEST(FrontEnd, AMatrixInTheFileOverridesTheFilters) {
 }
 
 TEST(FrontEnd, NamesWhatItCannotRead) {
-  EXPECT_THAT(parse_error("{"), AllOf(HasSubstr("preprocessor_config.json"), HasSubstr("not valid JSON")));
+  EXPECT_THAT(parse_error("{"),
+              AllOf(HasSubstr("preprocessor_config.json"), HasSubstr("not valid JSON at byte 2 of 1")));
+  EXPECT_THAT(parse_error("{\"n_fft\": 1e999}"), HasSubstr("a number is too large"));
   EXPECT_THAT(parse_error("[]"), HasSubstr("expected a JSON object"));
   EXPECT_THAT(parse_error("{}"), HasSubstr("'feature_extractor_type' is missing"));
   EXPECT_THAT(parse_error(R"({"feature_extractor_type": "Phi4MultimodalFeatureExtractor"})"),
@@ -104,6 +106,13 @@ TEST(FrontEnd, NamesWhatItCannotRead) {
   EXPECT_THAT(parse_error(with(R"("mel_filters": [[1, 2], [3]])")),
               HasSubstr("expected a matrix [80, 201] or [201, 80]"));
   EXPECT_THAT(parse_error(kWhisper), "no error");
+}
+
+// Printing a setting that is nested 200,000 deep overflowed the stack.
+TEST(FrontEnd, RefusesDeepNesting) {
+  constexpr std::size_t kDeep = 200'000;
+  EXPECT_THAT(parse_error(with("\"n_fft\": " + std::string(kDeep, '[') + std::string(kDeep, ']'))),
+              HasSubstr("nested more than 16 deep"));
 }
 
 TEST(FrontEnd, ReadsAFileAndNamesOneThatIsAbsent) {

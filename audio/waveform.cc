@@ -161,6 +161,11 @@ Waveform load_waveform(const fs::path& path) {
     throw user_error("{}: truncated: {} bytes of sound are missing at its end; get the whole file", path.string(),
                      missing);
   }
+  // Before reading: samples take twice the bytes that they have in most files.
+  if (info.frames != SF_COUNT_MAX && info.frames > kMaxSamples) {
+    throw user_error("{}: the sound is too long: {} samples a channel, expected at most {}; cut it", path.string(),
+                     info.frames, kMaxSamples);
+  }
   Waveform waveform{read_mono(file.get(), info, path), info.samplerate};
   const auto count = static_cast<sf_count_t>(waveform.samples.size());
   if (info.frames != SF_COUNT_MAX && count < info.frames) {

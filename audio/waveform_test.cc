@@ -5,6 +5,7 @@
 #include <sndfile.h>
 
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <limits>
@@ -180,6 +181,24 @@ TEST(Resample, RefusesRatesOutOfRange) {
   EXPECT_THROW(resample(sine(300, 16000, 0.1), 0), Error);
   EXPECT_THROW(resample({{0.0f}, -5}, 16000), Error);
   EXPECT_THROW(resample({{0.0f}, 16000}, 1000000), Error);
+}
+
+// 2 GB of sound took 4 GB and 13 seconds before it was called too long.
+TEST(Waveform, ASoundThatIsTooLongIsRefusedBeforeItIsRead) {
+  const std::string path = testing::TempDir() + "retune-long.wav";
+  const auto u32 = [](std::uint32_t value) { return std::string(reinterpret_cast<const char*>(&value), 4); };
+  const auto data = static_cast<std::uint32_t>(kMaxSamples + 2);
+  std::ofstream(path, std::ios::binary) << "RIFF" << u32(data + 36) << "WAVEfmt " << u32(16) << u32(0x00010001)
+                                        << u32(8000) << u32(8000) << u32(0x00080001) << "data" << u32(data);
+  fs::resize_file(path, 44 + std::uintmax_t{data});  // sparse
+  try {
+    load_waveform(path);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUser);
+    EXPECT_THAT(error.what(), HasSubstr("too long: 1036800002 samples a channel, expected at most 1036800000"));
+  }
+  fs::remove(path);
 }
 
 }  // namespace

@@ -3,9 +3,14 @@
 #include <spdlog/logger.h>
 #include <spdlog/sinks/ostream_sink.h>
 
+#include "weights/external_data.h"
+
 namespace retune {
 
 namespace {
+
+// A line may hold names from files: they may be long, or hold what a terminal takes for commands.
+std::string shown(std::string_view line) { return printable(line, 2000); }
 
 spdlog::level::level_enum level_of(const std::string& name) {
   if (name == "error") return spdlog::level::err;
@@ -36,17 +41,17 @@ void Console::wipe() {
 
 void Console::warning(std::string_view line) {
   wipe();
-  log_->warn("warning: {}", line);
+  log_->warn("warning: {}", shown(line));
 }
 
 void Console::info(std::string_view line) {
   wipe();
-  log_->info("{}", line);
+  log_->info("{}", shown(line));
 }
 
 void Console::debug(std::string_view line) {
   wipe();
-  log_->debug("{}", line);
+  log_->debug("{}", shown(line));
 }
 
 void Console::draw(std::string_view text) {

@@ -11,6 +11,7 @@
 #include "cli/version.h"
 #include "editors/settings.h"
 #include "tensor/error.h"
+#include "weights/external_data.h"
 
 namespace retune {
 
@@ -115,9 +116,11 @@ int dispatch(std::span<const std::string> words, Streams streams) {
 }
 
 int report(std::ostream& err, ErrorCode code, std::string message) {
+  // Messages hold names from files, which may be long, or hold what a terminal takes for commands.
+  constexpr std::size_t kMaxMessageBytes = 2000;
   std::replace_if(
       message.begin(), message.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
-  err << "retune: error: " << message << std::endl;
+  err << "retune: error: " << printable(message, kMaxMessageBytes) << std::endl;
   return static_cast<int>(code);
 }
 

@@ -92,6 +92,14 @@ TEST_F(DemoBundle, AskRefusesSoundThatIsNone) {
   }
 }
 
+// "log-mel: the sound is too short" came without the clip's name.
+TEST_F(DemoBundle, AskNamesAClipThatIsTooShort) {
+  save_waveform(folder_ / "click.wav", {std::vector<float>(1, 0.5F), 16000});
+  const Ran ran = retune({"ask", kBundle, "--audio", at("click.wav"), "--question", question_});
+  EXPECT_EQ(ran.code, 2);
+  EXPECT_THAT(ran.err, HasSubstr("click.wav: log-mel: the sound is too short"));
+}
+
 TEST_F(DemoBundle, InspectTellsItsStructureAndThatItIsReadRightly) {
   const Ran ran = retune({"inspect", kBundle, "--check", "--json"});
   ASSERT_EQ(ran.code, 0) << ran.err;

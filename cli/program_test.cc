@@ -383,6 +383,45 @@ TEST_F(Program, ARecipeWithAMisspeltKeyNamesTheRightOne) {
   EXPECT_FALSE(fs::exists(folder_ / "out"));
 }
 
+// Names in files reached the terminal with their escape sequences, and a megabyte of name gave megabytes of message.
+TEST_F(Program, MessagesHoldNoControlCharactersAndEnd) {
+  write("bad.json", R"({"\u001b[31mmethod": "ft"})");
+  expect_refused({"edit", at("model"), "--recipe", at("bad.json"), "--facts", "f.json", "--out", at("out")}, 2,
+                 "there is no key '?[31mmethod'");
+  write("bad.json", "{\"method\": \"" + std::string(1 << 20, 'm') + "\"}");
+  const Ran ran = retune({"edit", at("model"), "--recipe", at("bad.json"), "--facts", "f.json", "--out", at("out")});
+  EXPECT_EQ(ran.code, 2);
+  EXPECT_LT(ran.err.size(), 2100U);
+}
+
+TEST_F(Program, InspectShowsNamesWithoutControlCharacters) {
+  onnx::ModelProto model;
+  model.set_ir_version(8);
+  model.set_producer_name("\x1b[2Jevil");
+  model.add_opset_import()->set_version(17);
+  onnx::NodeProto& node = *model.mutable_graph()->add_node();
+  node.set_op_type("Neg");
+  node.add_input("x\x1b[31m");
+  node.add_output("y");
+  model.mutable_graph()->add_input()->set_name("x\x1b[31m");
+  model.mutable_graph()->mutable_input(0)->mutable_type()->mutable_tensor_type()->set_elem_type(1);
+  *model.mutable_graph()->add_output() = model.graph().input(0);
+  model.mutable_graph()->mutable_output(0)->set_name("y");
+  write("escapes.onnx", model.SerializeAsString());
+  const Ran ran = retune({"inspect", at("escapes.onnx")});
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(ran.out.find('\x1b'), std::string::npos);
+  EXPECT_THAT(ran.out, HasSubstr("x?[31m"));
+  EXPECT_THAT(ran.out, HasSubstr("?[2Jevil"));
+}
+
+// A blank option could be the best one, and an option given twice was best twice.
+TEST_F(Program, AskRefusesTextsThatCannotBeAskedOrScored) {
+  expect_refused({"ask", at("model"), "--question", " "}, 2, "--question is blank");
+  expect_refused({"ask", at("model"), "--question", "?", "--options", "a, "}, 2, "--options holds a blank one");
+  expect_refused({"ask", at("model"), "--question", "?", "--options", "a,b,a"}, 2, "--options holds 'a' twice");
+}
+
 TEST_F(Program, SynthesisesAndRefusesToOverwrite) {
   const std::vector<std::string> words{"synth", "--out",        at("data"), "--attributes",   "Animal", "--train_clips",
                                        "100",   "--val_clips",  "100",      "--test_clips",   "100",    "--train_edits",

@@ -43,12 +43,14 @@ std::string part_in(const SiteMap& sites, const std::string& part) {
     const std::size_t end = std::min(part.find('.', prefix.size()), part.size());
     const std::string place = part.substr(prefix.size(), end - prefix.size());
     std::int64_t block = blocks - 1;
-    if (place.size() > 1 && place.back() == '%' && place.find_first_not_of("0123456789") == place.size() - 1 &&
-        place.size() <= 4)
+    if (place.size() > 1 && place.back() == '%' && place.find_first_not_of("0123456789") == place.size() - 1) {
+      if (place.size() > 4 || std::stoi(place) > 100)
+        throw user_error("site '{}': expected 0% to 100% of the depth, got {}", part, place);
       block = std::min(block,
                        static_cast<std::int64_t>(std::lround(std::stod(place) / 100.0 * static_cast<double>(blocks))));
-    else if (place != "last")
+    } else if (place != "last") {
       return part;
+    }
     if (block < 0) throw user_error("site '{}': the model has no {}N; see retune inspect", part, prefix);
     return prefix + std::to_string(block) + part.substr(end);
   }

@@ -43,10 +43,25 @@ bool has_type(const Setting& setting, const Settings& value) {
   return false;
 }
 
+std::string_view wanted(Setting::Type type) {
+  switch (type) {
+    case Setting::Type::kNumber:
+      return "a number";
+    case Setting::Type::kInteger:
+      return "an integer";
+    case Setting::Type::kBoolean:
+      return "true or false";
+    case Setting::Type::kText:
+      return "a text";
+    case Setting::Type::kTexts:
+      return "a text or a list of texts";
+  }
+  return "a number";
+}
+
 void check_value(std::string_view method, const Setting& setting, const Settings& value) {
   if (!has_type(setting, value))
-    throw user_error("{}: setting '{}' must be a {}, got {}", method, setting.name, type_name(setting.type),
-                     value.dump());
+    throw user_error("{}: setting '{}' must be {}, got {}", method, setting.name, wanted(setting.type), value.dump());
   if (value.is_number()) {
     const double number = value.get<double>();
     if (!std::isfinite(number) || (setting.least && number < *setting.least) ||

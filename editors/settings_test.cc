@@ -36,7 +36,8 @@ TEST(Settings, AMisspeltKeyNamesTheNearestRightOne) {
 }
 
 TEST(Settings, TypeRangeAndChoiceAreChecked) {
-  EXPECT_THAT(refusal({{"steps", "many"}}), testing::HasSubstr("must be a integer"));
+  EXPECT_THAT(refusal({{"steps", "many"}}), testing::HasSubstr("setting 'steps' must be an integer, got \"many\""));
+  EXPECT_THAT(refusal({{"sites", 3}}), testing::HasSubstr("must be a text or a list of texts"));
   EXPECT_THAT(refusal({{"steps", 1.5}}), testing::HasSubstr("steps"));
   EXPECT_THAT(refusal({{"steps", 101}}), testing::HasSubstr("at most 100"));
   EXPECT_THAT(refusal({{"rate", -1}}), testing::HasSubstr("at least 0"));
@@ -77,6 +78,21 @@ TEST(Parts, ABlockMayBeNamedByItsPlace) {
   EXPECT_EQ(part_in(map, "encoder.block.100%"), "encoder.block.3");
   EXPECT_EQ(part_in(map, "decoder.block.2.attn.o"), "decoder.block.2.attn.o");
   EXPECT_EQ(part_in(map, "connector"), "connector");
+}
+
+// 300% of the depth was taken for the last block.
+TEST(Parts, AShareOfTheDepthIsAtMostTheWhole) {
+  SiteMap map;
+  map.blocks = {6, 4, 2};
+  for (const char* part : {"decoder.block.300%.mlp", "decoder.block.101%", "encoder.block.99999999999%.mlp"}) {
+    try {
+      part_in(map, part);
+      ADD_FAILURE() << part;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kUser);
+      EXPECT_THAT(error.what(), testing::HasSubstr("expected 0% to 100% of the depth"));
+    }
+  }
 }
 
 }  // namespace

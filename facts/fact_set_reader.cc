@@ -21,19 +21,19 @@ class Reader {
   // `suffix` makes ids unique: "0007", or "s02-e05" in a list of sequences.
   Fact read(const json& value, const std::string& place, const std::string& suffix) {
     const JsonObject item(value, place);
-    note_ignored(value, {"track", "file", "original_answer", "edited_answer", "reliability_question", "generality",
-                         "locality", "portability", "scope"});
+    note_ignored(item, {"track", "file", "original_answer", "edited_answer", "reliability_question", "generality",
+                        "locality", "portability", "scope"});
     Fact fact;
     fact.request = read_request(item, suffix);
     read_reliability(fact);
     read_generality(item, fact);
     if (const auto locality = item.optional_object("locality")) {
-      note_ignored(*item.find("locality"), {"audio", "text"});
+      note_ignored(*locality, {"audio", "text"});
       read_audio_locality(*locality, fact);
       read_text_locality(*locality, fact);
     }
     if (const auto portability = item.optional_object("portability")) {
-      note_ignored(*item.find("portability"), {"audio"});
+      note_ignored(*portability, {"audio"});
       read_portability(*portability, fact);
     }
     return fact;
@@ -74,7 +74,7 @@ class Reader {
     for (std::size_t i = 0; i < entries.size(); ++i) {
       const int type = static_cast<int>(i) + 1;
       Probe& probe = add(fact, ProbeKind::kGenerality, type, fmt::format("generality-{}", type));
-      read_question(entries[i], (*item.find("generality"))[i], {}, probe);
+      read_question(entries[i], {}, probe);
       probe.clip = clip(entries[i], fact.request.attribute);
       if (!same_label(probe.answer, fact.request.new_label)) {
         throw entries[i].error(
@@ -88,7 +88,7 @@ class Reader {
     for (std::size_t i = 0; i < entries.size(); ++i) {
       const JsonObject& entry = entries[i];
       Probe& probe = add(fact, ProbeKind::kAudioLocality, 0, fmt::format("audio_locality-{}", i + 1));
-      read_question(entry, (*locality.find("audio"))[i], {"track", "update"}, probe);
+      read_question(entry, {"track", "update"}, probe);
       probe.track = entry.optional_text("track").value_or(fact.request.attribute);
       probe.clip = clip(entry, probe.track);
       probe.type = audio_locality_type(fact.request.attribute, fact.request.new_label, probe.track, probe.answer);
@@ -100,7 +100,7 @@ class Reader {
     const std::vector<JsonObject> entries = locality.objects("text");
     for (std::size_t i = 0; i < entries.size(); ++i) {
       Probe& probe = add(fact, ProbeKind::kTextLocality, 0, fmt::format("text_locality-{}", i + 1));
-      read_question(entries[i], (*locality.find("text"))[i], {"original_answer", "subject"}, probe);
+      read_question(entries[i], {"original_answer", "subject"}, probe);
       entries[i].optional_integer("original_answer");  // SAKE's index of the answer; the answer itself is what counts
       probe.subject = entries[i].optional_text("subject").value_or("");
       probe.track = "";
@@ -111,7 +111,7 @@ class Reader {
     const auto entry = portability.optional_object("audio");
     if (!entry) return;
     Probe& probe = add(fact, ProbeKind::kPortability, 0, "portability");
-    read_question(*entry, *portability.find("audio"), {}, probe);
+    read_question(*entry, {}, probe);
     probe.clip = clip(*entry, fact.request.attribute);
   }
 
@@ -126,11 +126,10 @@ class Reader {
     return fact.probes.emplace_back(std::move(probe));
   }
 
-  void read_question(const JsonObject& entry, const json& value, std::initializer_list<std::string_view> also,
-                     Probe& probe) {
+  void read_question(const JsonObject& entry, std::initializer_list<std::string_view> also, Probe& probe) {
     std::vector<std::string_view> known = {"file", "question", "answer"};
     known.insert(known.end(), also.begin(), also.end());
-    note_ignored(value, known);
+    note_ignored(entry, known);
     probe.question = entry.text("question");
     probe.answer = entry.text("answer");
     probe.options = parse_options(probe.question).answers();
@@ -153,10 +152,9 @@ class Reader {
                        fmt::format("'{}' is none of the question's options {}", answer, fmt::join(options, " | ")));
   }
 
-  void note_ignored(const json& object, const std::vector<std::string_view>& known) {
-    for (const auto& [key, value] : object.items()) {
-      if (std::find(known.begin(), known.end(), key) == known.end()) ++ignored_[key];
-    }
+  // SAKE's files may hold keys that nothing here reads, but a misspelt one would leave out what it was to say.
+  void note_ignored(const JsonObject& object, const std::vector<std::string_view>& known) {
+    for (const std::string& key : object.unknown_keys(known)) ++ignored_[key];
   }
 
   std::filesystem::path audio_root_;

@@ -171,6 +171,26 @@ TEST(FactSet, KeysThatNothingReadsAreCounted) {
               testing::ElementsAre(std::pair("generalty", 1), std::pair("speaker", 1)));
 }
 
+// A misspelt optional key was ignored, and with it what was to be asked.
+TEST(FactSet, AMisspeltKeyNamesTheOneThatWasMeant) {
+  const auto refusal = [](const std::function<void(nlohmann::json&)>& change) {
+    nlohmann::json json = nlohmann::json::parse(kGender);
+    change(json[0]);
+    return error_of([&] { load_text(json.dump()); });
+  };
+  const auto rename = [](nlohmann::json& object, const char* from, const char* to) {
+    object[to] = object[from];
+    object.erase(from);
+  };
+  EXPECT_THAT(refusal([&](auto& item) { rename(item, "generality", "generalty"); }),
+              HasSubstr("Gender.json: item 0: there is no key 'generalty'; did you mean 'generality'?"));
+  EXPECT_THAT(refusal([&](auto& item) { rename(item, "original_answer", "Original-Answer"); }),
+              HasSubstr("did you mean 'original_answer'?"));
+  EXPECT_THAT(refusal([&](auto& item) { rename(item["locality"]["audio"][1], "update", "updated"); }),
+              HasSubstr("item 0: locality: audio[1]: there is no key 'updated'; did you mean 'update'?"));
+  EXPECT_EQ(refusal([&](auto& item) { item["scopes_of_work"] = 1; }), "no error");
+}
+
 TEST(FactSet, MissingAudioIsNoErrorUntilAskedFor) {
   const FactSet facts = load_text(kMinimal);
   EXPECT_THAT(error_of([&] { facts.check_audio(); }), HasSubstr("Gender-0000: clip 'Gender/a.wav' not found"));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <numeric>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -33,6 +34,7 @@ class StrictParse {
         keys_.emplace_back();
         break;
       case json::parse_event_t::array_start:
+        in_list_ = in_list_ || depth_ == 0;
         enter();
         break;
       case json::parse_event_t::object_end:
@@ -44,10 +46,12 @@ class StrictParse {
         break;
       case json::parse_event_t::key:
         if (const auto& key = parsed.get_ref<const std::string&>(); !keys_.back().insert(key).second) {
-          throw user_error("{}: item {}: key '{}' stands twice in one object; remove one", source_, items_, key);
+          throw user_error("{}: key '{}' stands twice in one object; remove one", place(), key);
         }
+        refuse_nul(parsed);
         break;
       case json::parse_event_t::value:
+        refuse_nul(parsed);
         break;
     }
     return true;
@@ -56,17 +60,24 @@ class StrictParse {
  private:
   void enter() {
     if (++depth_ > max_depth_) {
-      throw user_error("{}: item {}: nested more than {} deep; no file of this format is", source_, items_, max_depth_);
+      throw user_error("{}: nested more than {} deep; no file of this format is", place(), max_depth_);
     }
   }
   void leave() {
     if (--depth_ == 1) ++items_;
   }
+  std::string place() const { return in_list_ ? fmt::format("{}: item {}", source_, items_) : source_; }
+  // Nothing that is meant to be read holds one, and messages and paths would end there.
+  void refuse_nul(const json& parsed) const {
+    if (parsed.is_string() && parsed.get_ref<const std::string&>().find('\0') != std::string::npos)
+      throw user_error("{}: a text holds a NUL (\\u0000); remove it", place());
+  }
 
   const std::string& source_;
   int max_depth_;
   int depth_ = 0;
-  std::size_t items_ = 0;  // values of the outermost list or object that are complete
+  bool in_list_ = false;   // the outermost value is a list
+  std::size_t items_ = 0;  // lists and objects in it that are complete
   std::vector<std::set<std::string>> keys_;
 };
 
@@ -87,6 +98,34 @@ const char* type_word(const json& value) {
   }
 }
 
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0]++;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+// Whether somebody who wrote `key` meant `known`: letter case and the sign between words do not count, and longer words
+// may be further off. Short words are too close to each other for more.
+bool is_slip(std::string_view key, std::string_view known) {
+  constexpr std::size_t kLongest = 64;
+  if (key.size() > kLongest) return false;
+  std::string plain(key);
+  for (char& c : plain) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    if (c == '-' || c == ' ') c = '_';
+  }
+  const std::size_t most = known.size() < 4 ? 0 : known.size() < 8 ? 1 : 2;
+  return edit_distance(plain, known) <= most;
+}
+
 std::string trimmed(std::string_view text) {
   const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; };
   while (!text.empty() && blank(text.front())) text.remove_prefix(1);
@@ -104,7 +143,9 @@ std::string read_text(const std::filesystem::path& path, std::size_t max_bytes) 
   const std::uintmax_t size = std::filesystem::file_size(path, error);
   if (error) throw user_error("{}: cannot be read: {}", path.string(), error.message());
   if (size > max_bytes) throw user_error("{}: {} bytes, expected at most {}", path.string(), size, max_bytes);
+  errno = 0;
   std::ifstream file(path, std::ios::binary);
+  if (!file) throw user_error("{}: cannot be opened: {}", path.string(), std::strerror(errno));
   std::string text(static_cast<std::size_t>(size), '\0');
   if (!file.read(text.data(), static_cast<std::streamsize>(size))) {
     throw user_error("{}: cannot be read: expected {} bytes, got {}", path.string(), size, file.gcount());
@@ -156,6 +197,18 @@ JsonObject::JsonObject(const json& value, std::string place) : value_(&value), p
 const json* JsonObject::find(const std::string& key) const {
   const auto found = value_->find(key);
   return found == value_->end() || found->is_null() ? nullptr : &*found;
+}
+
+std::vector<std::string> JsonObject::unknown_keys(std::span<const std::string_view> known) const {
+  std::vector<std::string> unknown;
+  for (const auto& [key, value] : value_->items()) {
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    for (const std::string_view meant : known)
+      if (is_slip(key, meant) && !has(std::string(meant)))
+        throw user_error("{}: there is no key '{}'; did you mean '{}'?", place_, key, meant);
+    unknown.push_back(key);
+  }
+  return unknown;
 }
 
 Error JsonObject::error(const std::string& key, std::string_view message) const {

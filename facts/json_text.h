@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,7 +36,8 @@ void write_text(const std::filesystem::path& path, std::string_view text);
 std::string json_bytes(const nlohmann::ordered_json& value, int indent = -1);
 
 // `source` names the text in errors ("facts.json"). A user error on: bad syntax (with line and column), a number that
-// no double holds, bad UTF-8, a key twice in one object, nesting or size beyond the limits, anything after the value.
+// no double holds, bad UTF-8, a NUL in a text, a key twice in one object, nesting or size beyond the limits, anything
+// after the value.
 nlohmann::json parse_json(std::string_view text, const std::string& source, const JsonLimits& limits = {});
 
 // One line of a JSON Lines text that holds a value; blank lines are left out but counted.
@@ -69,6 +71,10 @@ class JsonObject {
   // The objects of a list, each with its place; absent gives an empty list.
   std::vector<JsonObject> objects(const std::string& key) const;
   std::optional<JsonObject> optional_object(const std::string& key) const;
+
+  // The keys that are none of `known`. A user error for one that is a slip of a known key that is absent: "PLACE: there
+  // is no key 'generalty'; did you mean 'generality'?"
+  std::vector<std::string> unknown_keys(std::span<const std::string_view> known) const;
 
   // A user error at this key: "PLACE: KEY: MESSAGE".
   Error error(const std::string& key, std::string_view message) const;

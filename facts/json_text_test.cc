@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -37,6 +38,14 @@ TEST(JsonText, AKeyMayStandOnlyOnceInAnObject) {
   EXPECT_EQ(parse_error(R"([{"a": 1}, {"a": 1, "b": {"c": 0}, "a": 2}])"),
             "f.json: item 1: key 'a' stands twice in one object; remove one");
   EXPECT_EQ(parse_json(R"([{"a": {"a": 1}}, {"a": 2}])", "f.json").size(), 2u);
+  // A recipe's key was said to be in an "item 0", which recipes do not have.
+  EXPECT_EQ(parse_error(R"({"a": {"c": 0}, "a": 2})"), "f.json: key 'a' stands twice in one object; remove one");
+}
+
+// A NUL ended the message in which its text stood.
+TEST(JsonText, ATextMayHoldNoNul) {
+  EXPECT_EQ(parse_error(R"({"method": "f\u0000t"})"), "f.json: a text holds a NUL (\\u0000); remove it");
+  EXPECT_EQ(parse_error(R"([{}, {"f\u0000t": 1}])"), "f.json: item 1: a text holds a NUL (\\u0000); remove it");
 }
 
 TEST(JsonText, DepthAndSizeAreLimited) {
@@ -79,6 +88,16 @@ TEST(JsonText, ReadingRefusesWhatIsNoRegularFile) {
   write_text(path, "12345");
   EXPECT_EQ(read_text(path), "12345");
   EXPECT_THAT(error_of([&] { read_text(path, 4); }), HasSubstr("5 bytes, expected at most 4"));
+}
+
+// "expected 5 bytes, got 0" did not say that the file may not be read.
+TEST(JsonText, AFileThatMayNotBeReadSaysSo) {
+  if (::geteuid() == 0) GTEST_SKIP() << "root may read everything";
+  const std::filesystem::path path = std::filesystem::path(testing::TempDir()) / "json_text_unreadable.txt";
+  write_text(path, "12345");
+  std::filesystem::permissions(path, std::filesystem::perms::none);
+  EXPECT_THAT(error_of([&] { read_text(path); }), HasSubstr("cannot be opened: Permission denied"));
+  std::filesystem::remove(path);
 }
 
 TEST(JsonText, AFailedWriteLeavesTheOldFileAndNothingElse) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 #include "facts/json_text.h"
@@ -11,8 +12,21 @@ namespace retune {
 namespace {
 
 constexpr std::size_t kMaxProbeFileBytes = std::size_t{1} << 30;
+constexpr std::string_view kKeys[] = {"id",        "kind",  "type",    "question", "answer",
+                                      "attribute", "track", "subject", "clip",     "options"};
+
+// Two equal options would share the answer's likelihood, and nobody can answer with a blank.
+void check_options(const JsonObject& line, const std::vector<std::string>& options) {
+  for (std::size_t i = 0; i < options.size(); ++i) {
+    if (same_label(options[i], "")) throw line.error(fmt::format("options[{}]", i), "blank; expected text");
+    const auto end = options.begin() + static_cast<std::ptrdiff_t>(i);
+    if (std::any_of(options.begin(), end, [&](const std::string& other) { return same_label(other, options[i]); }))
+      throw line.error(fmt::format("options[{}]", i), fmt::format("'{}' stands there twice", options[i]));
+  }
+}
 
 Probe read_probe(const JsonObject& line, std::size_t number, const std::filesystem::path& audio_root) {
+  line.unknown_keys(kKeys);  // others may stand there, but no misspelt ones
   Probe probe;
   probe.id = line.optional_text("id").value_or(fmt::format("line-{}", number));
   probe.kind = kind_from_name(line.optional_text("kind").value_or("plain"), line.place());
@@ -34,6 +48,7 @@ Probe read_probe(const JsonObject& line, std::size_t number, const std::filesyst
     }
   }
   probe.options = line.has("options") ? line.text_list("options") : parse_options(probe.question).answers();
+  if (line.has("options")) check_options(line, probe.options);
   if (!probe.options.empty() && find_label(probe.options, probe.answer) < 0) {
     throw line.error("answer",
                      fmt::format("'{}' is none of the options {}", probe.answer, fmt::join(probe.options, " | ")));

@@ -68,6 +68,16 @@ TEST(ProbeFile, MistakesNameLineAndKey) {
   EXPECT_THAT(error_of("{\"question\":\"Q\",\"answer\":\"a\"}\n{\"question\":"),
               HasSubstr("p.jsonl:2: line 1, column"));
   EXPECT_THAT(error_of(""), HasSubstr("no probes"));
+  // A misspelt optional key was ignored: the probe had no options, or no clip.
+  EXPECT_EQ(error_of(R"({"question":"Q","answer":"cow","option":["cow","pig"]})"),
+            scratch("p.jsonl").string() + ":1: there is no key 'option'; did you mean 'options'?");
+  EXPECT_THAT(error_of(R"({"question":"Q","answer":"cow","Clip":"x.wav"})"), HasSubstr("did you mean 'clip'?"));
+  EXPECT_EQ(error_of(R"({"question":"Q","answer":"cow","note":"any other key"})"), "no error");
+  // Equal options were both "best", and a blank one could be.
+  EXPECT_THAT(error_of(R"({"question":"Q","options":["cow","pig","Cow "],"answer":"cow"})"),
+              HasSubstr("p.jsonl:1: options[2]: 'Cow ' stands there twice"));
+  EXPECT_THAT(error_of(R"({"question":"Q","options":["cow"," "],"answer":"cow"})"),
+              HasSubstr("options[1]: blank; expected text"));
 }
 
 TEST(ProbeFile, MissingAudioNamesTheProbe) {

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "tensor/error.h"
+#include "weights/external_data.h"
 
 namespace retune {
 
@@ -97,9 +98,10 @@ std::shared_ptr<const Graph> Attributes::graph(std::string_view name) const {
 }
 
 std::string Node::text() const {
-  std::string result = domain.empty() ? op : domain + "." + op;
+  constexpr std::size_t kShown = 200;  // bytes of a name
+  std::string result = printable(domain.empty() ? op : domain + "." + op);
   result += " node";
-  if (!name.empty()) result += " '" + name + "'";
+  if (!name.empty()) result += " '" + printable(name, kShown) + "'";
   if (!file.empty()) result += " in " + file;
   return result;
 }

@@ -1,9 +1,11 @@
 #include "graph/import.h"
 
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include "tensor/error.h"
+#include "weights/external_data.h"
 
 namespace retune {
 
@@ -11,6 +13,39 @@ namespace {
 
 constexpr int kMaxNodes = 1'000'000;
 constexpr int kMaxNesting = 32;
+// The newest operator set whose backend tests Retune is measured with. What a newer one means is not known.
+constexpr std::int64_t kNewestOpset = 28;
+
+void add_outer_names(const onnx::NodeProto& node, std::set<std::string>& names);
+
+// Names that a subgraph reads and does not itself make: it takes them from the graphs around it.
+std::set<std::string> outer_names(const onnx::GraphProto& graph) {
+  std::set<std::string> names;
+  for (const auto& node : graph.node()) {
+    names.insert(node.input().begin(), node.input().end());
+    add_outer_names(node, names);
+  }
+  for (const auto& output : graph.output()) names.insert(output.name());
+  for (const auto& node : graph.node())
+    for (const auto& output : node.output()) names.erase(output);
+  for (const auto& input : graph.input()) names.erase(input.name());
+  for (const auto& tensor : graph.initializer()) names.erase(tensor.name());
+  return names;
+}
+
+void add_outer_names(const onnx::NodeProto& node, std::set<std::string>& names) {
+  for (const auto& attribute : node.attribute())
+    if (attribute.has_g()) names.merge(outer_names(attribute.g()));
+}
+
+// What must exist before the node: its inputs, then what its subgraphs take from around them.
+std::vector<std::string> names_read(const onnx::NodeProto& node) {
+  std::vector<std::string> names(node.input().begin(), node.input().end());
+  std::set<std::string> captured;
+  add_outer_names(node, captured);
+  names.insert(names.end(), captured.begin(), captured.end());
+  return names;
+}
 
 // Names of outer values that a subgraph may use, innermost scope last.
 using Scopes = std::vector<const std::unordered_map<std::string, DType>*>;
@@ -18,8 +53,7 @@ using Scopes = std::vector<const std::unordered_map<std::string, DType>*>;
 class Importer {
  public:
   Importer(const OnnxModel& model, std::string file) : model_(model), file_(std::move(file)) {
-    for (const auto& import : model.skeleton().opset_import())
-      versions_[domain(import.domain())] = static_cast<int>(import.version());
+    for (const auto& import : model.skeleton().opset_import()) add_opset(domain(import.domain()), import.version());
   }
 
   Graph run() {
@@ -30,7 +64,26 @@ class Importer {
  private:
   static std::string domain(const std::string& text) { return text == "ai.onnx" ? std::string() : text; }
 
-  [[noreturn]] void fail(const std::string& message) const { throw user_error("{}: {}", file_, message); }
+  // What a node is called in messages: an unnamed one by what it makes.
+  static const std::string& label(const onnx::NodeProto& node) {
+    return node.name().empty() && node.output_size() > 0 ? node.output(0) : node.name();
+  }
+
+  // Names come from the file: they may be long, or hold what a terminal takes for commands.
+  [[noreturn]] void fail(const std::string& message) const {
+    throw user_error("{}: {}", file_, printable(message, 1000));
+  }
+
+  void add_opset(const std::string& domain, std::int64_t version) {
+    const std::string name = domain.empty() ? "ai.onnx" : domain;
+    const std::int64_t newest = domain.empty() ? kNewestOpset : std::int64_t{std::numeric_limits<int>::max()};
+    if (version < 1 || version > newest)
+      fail(fmt::format("operator set {} of domain '{}': expected 1 to {}; export the model for one of those", version,
+                       name, newest));
+    const auto [known, is_new] = versions_.emplace(domain, static_cast<int>(version));
+    if (!is_new && known->second != version)
+      fail(fmt::format("domain '{}' is imported twice, as operator sets {} and {}", name, known->second, version));
+  }
 
   Graph import_graph(const onnx::GraphProto& proto, const Scopes& scopes, int depth) {
     if (depth > kMaxNesting) fail(fmt::format("graphs are nested deeper than {}", kMaxNesting));
@@ -116,12 +169,18 @@ class Importer {
         if (!output.empty() && !producer.emplace(output, i).second)
           fail(fmt::format("value '{}' is produced by two nodes", output));
     enum class Mark : std::uint8_t { kNew, kOpen, kDone };
+    struct Visit {
+      int index;
+      std::vector<std::string> names;
+      std::size_t next = 0;
+    };
     std::vector<Mark> marks(static_cast<std::size_t>(proto.node_size()), Mark::kNew);
     std::vector<int> order;
     for (int root = 0; root < proto.node_size(); ++root) {
-      std::vector<std::pair<int, int>> stack{{root, 0}};
+      std::vector<Visit> stack;
+      if (marks[static_cast<std::size_t>(root)] == Mark::kNew) stack.push_back({root, names_read(proto.node(root))});
       while (!stack.empty()) {
-        auto& [index, next] = stack.back();
+        auto& [index, names, next] = stack.back();
         Mark& mark = marks[static_cast<std::size_t>(index)];
         if (mark == Mark::kDone) {
           stack.pop_back();
@@ -129,21 +188,22 @@ class Importer {
         }
         mark = Mark::kOpen;
         const auto& node = proto.node(index);
-        if (next == node.input_size()) {
+        if (next == names.size()) {
           mark = Mark::kDone;
           order.push_back(index);
           stack.pop_back();
           continue;
         }
-        const std::string& input = node.input(next++);
+        const bool captured = next >= static_cast<std::size_t>(node.input_size());
+        const std::string input = names[next++];
         const auto it = producer.find(input);
         if (it == producer.end()) {
-          check_exists(input, node, graph, scopes);
+          if (!captured) check_exists(input, node, graph, scopes);  // the subgraph looks at what it captures
           continue;
         }
         const Mark other = marks[static_cast<std::size_t>(it->second)];
         if (other == Mark::kOpen) fail(fmt::format("graph '{}' has a cycle through value '{}'", proto.name(), input));
-        if (other == Mark::kNew) stack.emplace_back(it->second, 0);
+        if (other == Mark::kNew) stack.push_back({it->second, names_read(proto.node(it->second))});
       }
     }
     return order;
@@ -154,13 +214,13 @@ class Importer {
     if (input.empty() || graph.find(input) != kNoValue) return;
     for (const auto* scope : scopes)
       if (scope->contains(input)) return;
-    fail(fmt::format("{} node '{}' reads '{}', which no node produces", node.op_type(), node.name(), input));
+    fail(fmt::format("{} node '{}' reads '{}', which no node produces", node.op_type(), label(node), input));
   }
 
   void add_node(Graph& graph, const onnx::NodeProto& proto, const Scopes& scopes, int depth) {
     if (proto.op_type() == "Constant" && domain(proto.domain()).empty() && add_constant_node(graph, proto)) return;
     Node node{.domain = domain(proto.domain()), .op = proto.op_type()};
-    node.name = proto.name();
+    node.name = label(proto);
     node.file = file_;
     const auto version = versions_.find(node.domain);
     if (version == versions_.end())
@@ -190,6 +250,7 @@ class Importer {
     if (proto.output_size() != 1 || proto.attribute_size() != 1) return false;
     const auto& attribute = proto.attribute(0);
     const std::string& name = proto.output(0);
+    if (attribute.name() == "value" && !attribute.has_t()) return false;  // attribute_value() refuses it
     if (attribute.name() == "value")
       add_initializer(graph, attribute.t(), name);
     else if (attribute.name() == "value_float")
@@ -220,6 +281,8 @@ class Importer {
       case onnx::AttributeProto::STRINGS:
         return std::vector<std::string>(a.strings().begin(), a.strings().end());
       case onnx::AttributeProto::TENSOR:
+        if (!a.has_t())
+          throw user_error("{}: attribute '{}' should hold a tensor but holds none", node.text(), printable(a.name()));
         return model_.tensor(a.t());
       case onnx::AttributeProto::GRAPH:
         return std::make_shared<const Graph>(import_graph(a.g(), scopes, depth + 1));

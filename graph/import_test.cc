@@ -169,6 +169,63 @@ TEST_F(Import, RefusesDomainsThatTheFileDoesNotImport) {
   EXPECT_THAT(refused(), HasSubstr("domain 'com.microsoft' is not imported"));
 }
 
+// Opset 99 and 2^40 + 17 ran in silence, the latter as opset 17 because its upper bits were lost.
+TEST_F(Import, RefusesOperatorSetsThatItDoesNotKnow) {
+  input("x", {2});
+  node("Neg", {"x"}, {"y"});
+  output("y");
+  for (const std::int64_t version :
+       {std::int64_t{99}, (std::int64_t{1} << 40) + 17, std::int64_t{0}, std::int64_t{-1}}) {
+    model_.mutable_opset_import(0)->set_version(version);
+    EXPECT_THAT(refused(), HasSubstr(fmt::format("operator set {} of domain 'ai.onnx': expected 1 to", version)));
+  }
+}
+
+// The last of several imports of a domain counted, without a word.
+TEST_F(Import, RefusesADomainImportedAsTwoOperatorSets) {
+  input("x", {2});
+  node("Neg", {"x"}, {"y"});
+  output("y");
+  onnx::OperatorSetIdProto& again = *model_.add_opset_import();
+  again.set_domain("ai.onnx");
+  again.set_version(17);
+  EXPECT_EQ(import().nodes().at(0).version, 17);
+  again.set_version(9);
+  EXPECT_THAT(refused(), HasSubstr("domain 'ai.onnx' is imported twice, as operator sets 17 and 9"));
+}
+
+// An attribute that says it is a tensor and holds none was reported as a fault of Retune.
+TEST_F(Import, RefusesTensorAttributesWithoutATensor) {
+  input("x", {2});
+  for (const char* op : {"Constant", "Identity"}) {
+    model_.mutable_graph()->clear_node();
+    onnx::AttributeProto& value = *node(op, {}, {"y"}).add_attribute();
+    value.set_name("value");
+    value.set_type(onnx::AttributeProto::TENSOR);
+    EXPECT_THAT(refused(), HasSubstr("node '/y' in onnx/model.onnx: attribute 'value' should hold a tensor"));
+  }
+}
+
+// Escape sequences in an operator's name reached the terminal, and a NUL cut the message.
+TEST_F(Import, NamesFromTheFileAreShownWithoutControlCharacters) {
+  input("x", {2});
+  node(std::string("Fr\x1b[31mob\0evil", 14), {"x"}, {"ghostly\x1b[2J"}).add_input("ghost\n");
+  output("ghostly\x1b[2J");
+  EXPECT_EQ(refused(), "onnx/model.onnx: Fr?[31mob?evil node '/ghostly?[2J' reads 'ghost?', which no node produces");
+  model_.mutable_graph()->mutable_node(0)->mutable_input()->RemoveLast();
+  EXPECT_EQ(import().nodes().at(0).text(), "Fr?[31mob?evil node '/ghostly?[2J' in onnx/model.onnx");
+  model_.mutable_graph()->mutable_output(0)->set_name(std::string(1 << 20, 'n'));
+  EXPECT_LT(refused().size(), 2000U);
+}
+
+// "Add node in t.onnx: ..." could be any of a thousand.
+TEST_F(Import, AnUnnamedNodeIsCalledByWhatItMakes) {
+  input("x", {2});
+  node("Neg", {"x"}, {"y"}).clear_name();
+  output("y");
+  EXPECT_EQ(import().nodes().at(0).text(), "Neg node 'y' in onnx/model.onnx");
+}
+
 TEST_F(Import, LooksOperatorsUpOnlyWhenTheyAreNeeded) {
   input("x", {2});
   node("Magic", {"x"}, {"unread"});
@@ -253,6 +310,31 @@ TEST_F(ImportIf, GradientsReachWhatABranchCaptures) {
 TEST_F(ImportIf, RefusesBranchesThatReadWhatNobodyMakes) {
   model_.mutable_graph()->mutable_node(1)->mutable_attribute(1)->mutable_g()->mutable_node(0)->set_input(1, "ghost");
   EXPECT_THAT(refused(), HasSubstr("'ghost'"));
+}
+
+// A cycle through what a branch captures was reported as an input that was not given, which does not exist.
+TEST_F(ImportIf, RefusesACycleThroughABranch) {
+  onnx::GraphProto& then_branch = *model_.mutable_graph()->mutable_node(1)->mutable_attribute(0)->mutable_g();
+  then_branch.mutable_node(0)->set_input(1, "y");
+  EXPECT_THAT(refused(), HasSubstr("cycle through value 'y'"));
+  then_branch.mutable_node(0)->set_input(1, "z");
+  node("Neg", {"y"}, {"z"});
+  EXPECT_THAT(refused(), HasSubstr("cycle through value"));
+}
+
+// A branch's outer values had to stand before the If: only its inputs were sorted.
+TEST_F(ImportIf, SortsWhatBranchesCaptureBeforeTheirNode) {
+  model_.mutable_graph()->mutable_node()->SwapElements(0, 1);
+  const OnnxModel model = write();
+  const auto graph = std::make_shared<const Graph>(import_onnx(model, "model.onnx"));
+  EXPECT_EQ(graph->nodes().at(0).op, "Neg");
+  Session session({.threads = 1});
+  Request request;
+  request.inputs["x"] = {Tensor::of<float>({2}, {1, 2}), {}};
+  request.inputs["condition"] = {Tensor::scalar(false), {}};
+  request.outputs = {"y"};
+  const Tensor y = session.run(graph, parameters_of(*graph, model), request)["y"].tensor;
+  EXPECT_TRUE(identical(y, Tensor::of<float>({2}, {2, 4})));
 }
 
 TEST_F(ImportIf, RefusesNestingWithoutEnd) {

@@ -1,8 +1,39 @@
 #include "graph/infer.h"
 
+#include <algorithm>
+#include <array>
+#include <string_view>
+
 namespace retune {
 
 namespace {
+
+// ONNX's operators of which every version has so many inputs. An input too many is a mistake of the exporter that would
+// otherwise be ignored.
+constexpr std::string_view kUnary[] = {
+    "Abs",       "Acos",       "Acosh",      "Asin",   "Asinh",      "Atan",    "Atanh",   "BitwiseNot", "Cast",
+    "Ceil",      "Cos",        "Cosh",       "Elu",    "Erf",        "Exp",     "Flatten", "Floor",      "Gelu",
+    "HardSwish", "LeakyRelu",  "Identity",   "IsInf",  "IsNaN",      "Log",     "Neg",     "Not",        "Relu",
+    "Round",     "LogSoftmax", "Reciprocal", "Selu",   "Shape",      "Sigmoid", "Sign",    "Sin",        "Sinh",
+    "Size",      "Softmax",    "Softplus",   "Sqrt",   "Softsign",   "Tan",     "Tanh",    "Transpose",  "Mish",
+    "Celu",      "NonZero",    "ArgMax",     "ArgMin", "HardSigmoid"};
+constexpr std::string_view kBinary[] = {"Add",    "And",        "BitShift", "Div",    "Equal",          "Expand",
+                                        "Gather", "Greater",    "Less",     "MatMul", "GatherElements", "GatherND",
+                                        "Mod",    "Mul",        "Or",       "PRelu",  "GreaterOrEqual", "LessOrEqual",
+                                        "Pow",    "BitwiseXor", "Sub",      "Xor",    "BitwiseAnd",     "BitwiseOr"};
+constexpr std::string_view kTernary[] = {"OneHot", "Range", "ScatterElements", "ScatterND", "Where"};
+
+void check_input_count(const Node& node) {
+  if (!node.domain.empty()) return;
+  const auto most = [&](const auto& names, std::size_t count) {
+    if (node.inputs.size() > count && std::find(std::begin(names), std::end(names), node.op) != std::end(names))
+      throw user_error("{} takes {} input{}, the node names {}", node.op, count, count == 1 ? "" : "s",
+                       node.inputs.size());
+  };
+  most(kUnary, 1);
+  most(kBinary, 2);
+  most(kTernary, 3);
+}
 
 // Runs f, whose user errors then begin with the node.
 template <class F>
@@ -27,6 +58,7 @@ std::vector<InferContext::Result> infer(const Graph& graph, const Node& node, co
     return context.results();
   }
   return named(node, [&] {
+    check_input_count(node);
     op.infer(context);
     for (std::size_t i = 0; i < context.results().size(); ++i)
       if (node.outputs[i] != kNoValue && !context.results()[i].set)

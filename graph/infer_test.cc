@@ -40,6 +40,17 @@ TEST(Infer, RefusesOutputsThatTheOperatorDoesNotHave) {
   EXPECT_THAT(error_of(with({.op = "Relu", .name = "act"}, {"y", "more"})), HasSubstr("output 1 does not exist"));
 }
 
+// Inputs beyond those of the operator were ignored.
+TEST(Infer, RefusesInputsThatTheOperatorDoesNotHave) {
+  EXPECT_THAT(error_of(with({.op = "Exp", .name = "act"}, {"y"})),
+              HasSubstr("Exp node 'act': Exp takes 1 input, the node names 2"));
+}
+
+// Without its axis, which operator set 4 made required, Concat took axis 1.
+TEST(Infer, ConcatNeedsItsAxis) {
+  EXPECT_THAT(error_of(with({.op = "Concat", .name = "cat"}, {"y"})), HasSubstr("attribute 'axis' is missing"));
+}
+
 TEST(Infer, GivesTypeAndShapeOfEveryOutput) {
   const Graph graph = with({.op = "Relu"}, {"y"});
   const auto results = infer(graph, graph.nodes()[0], OpRegistry::standard().require(graph.nodes()[0]));

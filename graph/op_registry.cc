@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "graph/ops/families.h"
+#include "weights/external_data.h"
 
 namespace retune {
 
@@ -78,8 +79,8 @@ const Op* OpRegistry::find(std::string_view domain, std::string_view name, int v
 const Op& OpRegistry::require(const Node& node) const {
   if (const Op* op = find(node.domain, node.op, node.version)) return *op;
   const std::string_view domain = canonical_domain(node.domain);
-  throw user_error("{}: operator {} of domain '{}' at opset {} is not supported", node.text(), node.op,
-                   domain.empty() ? "ai.onnx" : domain, node.version);
+  throw user_error("{}: operator {} of domain '{}' at opset {} is not supported", node.text(), printable(node.op),
+                   domain.empty() ? "ai.onnx" : printable(domain), node.version);
 }
 
 }  // namespace retune

@@ -16,6 +16,16 @@ Feed ids_feed(std::vector<std::int64_t> values, std::int64_t rows) {
   return {std::move(tensor), {}};
 }
 
+// Rotary positions beyond those that a decoder was made for make it answer nonsense, without any other sign.
+void check_length(const Bundle& bundle, std::int64_t tokens) {
+  const std::int64_t most = bundle.decoder().positions;
+  if (most > 0 && tokens > most)
+    throw user_error(
+        "a prompt of {} tokens (with the answers to it) is longer than the {} positions of the decoder "
+        "(max_position_embeddings in {}); ask a shorter question",
+        tokens, most, (bundle.folder() / "config.json").string());
+}
+
 // Rows [begin, end) of `ids`, given the cache of everything before.
 struct Segment {
   std::int64_t begin = 0, end = 0;
@@ -24,6 +34,7 @@ struct Segment {
 
 SuffixRequest segment_request(const Bundle& bundle, const Prompt& prompt, const std::vector<std::int64_t>& ids,
                               const Segment& segment, const std::vector<std::string>& varying) {
+  check_length(bundle, segment.end);
   SuffixRequest result;
   result.cut = segment.begin;
   Request& request = result.request;
@@ -101,25 +112,48 @@ std::vector<std::int64_t> joined(const Prompt& prompt, const std::vector<std::in
   return ids;
 }
 
-// Natural log-softmax of one row of logits, in f64.
-std::vector<double> log_softmax(const Tensor& logits, std::int64_t row) {
+// Logits that are no numbers have no best token and no likelihood: whatever was made of them would look like an answer.
+[[noreturn]] void reject_logits(const Bundle& bundle) {
+  const std::size_t patches = bundle.view().patches().size();
+  if (patches > 0)
+    throw failure(
+        "{}, edited by {} patches, gives logits that are NaN or infinite: the edit broke it; edit with fewer steps, a "
+        "lower learning rate or a tighter bound",
+        bundle.folder().string(), patches);
+  throw failure(
+      "{} gives logits that are NaN or infinite: its weights are damaged, or f16 overflows; see retune inspect --check",
+      bundle.folder().string());
+}
+
+// Natural log-softmax of one row of logits, in f64. A failure if one is NaN or above all numbers; -inf is a token that
+// the model rules out.
+std::vector<double> log_softmax(const Bundle& bundle, const Tensor& logits, std::int64_t row) {
   const Tensor wide = logits.cast(DType::kF32);
   const std::int64_t vocabulary = wide.shape().back();
   const float* data = wide.data<float>() + row * vocabulary;
   const double highest = *std::max_element(data, data + vocabulary);
   double sum = 0;
   for (std::int64_t v = 0; v < vocabulary; ++v) sum += std::exp(static_cast<double>(data[v]) - highest);
+  if (!std::isfinite(sum)) reject_logits(bundle);
   std::vector<double> result(static_cast<std::size_t>(vocabulary));
   for (std::int64_t v = 0; v < vocabulary; ++v)
     result[static_cast<std::size_t>(v)] = static_cast<double>(data[v]) - highest - std::log(sum);
   return result;
 }
 
-std::int64_t argmax(const Tensor& logits, std::int64_t row) {
+// The first of the highest; a failure as log_softmax.
+std::int64_t argmax(const Bundle& bundle, const Tensor& logits, std::int64_t row) {
   const Tensor wide = logits.cast(DType::kF32);
   const std::int64_t vocabulary = wide.shape().back();
   const float* data = wide.data<float>() + row * vocabulary;
-  return std::max_element(data, data + vocabulary) - data;
+  std::int64_t best = 0;
+  bool numbers = true;
+  for (std::int64_t v = 0; v < vocabulary; ++v) {
+    numbers = numbers && !std::isnan(data[v]);
+    if (data[v] > data[best]) best = v;
+  }
+  if (!numbers || !std::isfinite(data[best])) reject_logits(bundle);
+  return best;
 }
 
 // A prompt read once: the logits of its last row, and the cache behind it for every continuation.
@@ -174,10 +208,11 @@ void generate(Session& session, const Bundle& bundle, const Prompt& prompt, cons
   const auto ends = [&](std::int64_t id) {
     return std::find(bundle.end_ids().begin(), bundle.end_ids().end(), id) != bundle.end_ids().end();
   };
+  const std::int64_t positions = bundle.decoder().positions;
   Tensor row = read.first_row();
   auto past = read.prefill().past;
   while (true) {
-    const std::int64_t next = argmax(row, row.shape()[0] - 1);
+    const std::int64_t next = argmax(bundle, row, row.shape()[0] - 1);
     if (ends(next)) break;
     if (static_cast<std::int64_t>(answer.ids.size()) == options.max_new_tokens) {
       answer.hit_length_limit = true;
@@ -185,6 +220,10 @@ void generate(Session& session, const Bundle& bundle, const Prompt& prompt, cons
     }
     answer.ids.push_back(next);
     if (options.observer) options.observer(static_cast<std::int64_t>(answer.ids.size()), parts_of(options));
+    if (positions > 0 && prompt.length() + static_cast<std::int64_t>(answer.ids.size()) > positions) {
+      answer.hit_length_limit = true;  // the decoder has no position left to read this token at
+      break;
+    }
     if (bundle.decoder().caches.empty()) {
       row = read.after(answer.ids);
       continue;
@@ -210,7 +249,7 @@ struct Forced {
   std::int64_t hits = 0;
 };
 
-Forced force(const Continuations& read, const std::vector<std::int64_t>& ids) {
+Forced force(const Bundle& bundle, const Continuations& read, const std::vector<std::int64_t>& ids) {
   Forced forced;
   const Tensor first = read.first_row();
   Tensor rest;
@@ -220,8 +259,8 @@ Forced force(const Continuations& read, const std::vector<std::int64_t>& ids) {
     const auto row = t == 0 ? std::int64_t{0} : static_cast<std::int64_t>(t) - 1;
     if (ids[t] >= logits.shape().back())
       throw user_error("token {} is beyond the model's {} logits", ids[t], logits.shape().back());
-    forced.logprob += log_softmax(logits, row)[static_cast<std::size_t>(ids[t])];
-    forced.hits += argmax(logits, row) == ids[t] ? 1 : 0;
+    forced.logprob += log_softmax(bundle, logits, row)[static_cast<std::size_t>(ids[t])];
+    forced.hits += argmax(bundle, logits, row) == ids[t] ? 1 : 0;
   }
   return forced;
 }
@@ -239,7 +278,12 @@ Feed audio_feed(const Bundle& bundle, const Waveform& clip) {
 }
 
 Feed audio_feed(const Bundle& bundle, const std::filesystem::path& clip) {
-  return audio_feed(bundle, load_waveform(clip));
+  const Waveform sound = load_waveform(clip);
+  try {
+    return audio_feed(bundle, sound);
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("{}: {}", clip.string(), error.what()));
+  }
 }
 
 Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question, const Feed& audio,
@@ -287,7 +331,7 @@ Tensor logits_of(Session& session, const Bundle& bundle, const Prompt& prompt,
 Answer answer(Session& session, const Bundle& bundle, const Prompt& prompt, const AnswerOptions& options) {
   Answer result;
   const Continuations read(session, bundle, prompt, options.varying);
-  const std::vector<double> first = log_softmax(read.first_row(), 0);
+  const std::vector<double> first = log_softmax(bundle, read.first_row(), 0);
   result.first_token_logprobs.assign(first.begin(), first.end());
   const auto tell = [&options](std::int64_t done) {
     if (options.observer) options.observer(done, parts_of(options));
@@ -298,13 +342,13 @@ Answer answer(Session& session, const Bundle& bundle, const Prompt& prompt, cons
     tell(options.max_new_tokens + static_cast<std::int64_t>(result.options.size()));
     const std::vector<std::int64_t> ids = bundle.tokenizer().encode(option);
     if (ids.empty()) throw user_error("the option '{}' has no tokens", option);
-    result.options.push_back({option, force(read, ids).logprob, static_cast<std::int64_t>(ids.size()),
+    result.options.push_back({option, force(bundle, read, ids).logprob, static_cast<std::int64_t>(ids.size()),
                               static_cast<std::int64_t>(option.size())});
   }
   if (options.expected) {
     std::vector<std::int64_t> ids = bundle.tokenizer().encode(*options.expected);
     ids.push_back(bundle.end_ids()[0]);
-    const Forced forced = force(read, ids);
+    const Forced forced = force(bundle, read, ids);
     result.forced_hits = forced.hits;
     result.forced_tokens = static_cast<std::int64_t>(ids.size());
     result.forced_nll = -forced.logprob / static_cast<double>(ids.size());

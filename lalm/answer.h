@@ -29,7 +29,7 @@ struct OptionLikelihood {
 struct Answer {
   std::vector<std::int64_t> ids;  // generated, the end token not included
   std::string text;               // decoded, special tokens skipped, blanks trimmed at both ends
-  bool hit_length_limit = false;
+  bool hit_length_limit = false;  // max_new_tokens, or the decoder's last position
   std::vector<OptionLikelihood> options;
   // Teacher forcing of the expected answer (end of turn included), where one was given.
   std::int64_t forced_hits = 0, forced_tokens = 0;
@@ -60,6 +60,8 @@ Feed audio_feed(const Bundle& bundle, const std::filesystem::path& clip);  // lo
 Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question, const Feed& audio,
                   const AnswerOptions& options = {});
 
+// User errors: an option without tokens, more tokens than the decoder has positions (DecoderInterface::positions).
+// Failure: logits that are NaN or infinite, which no answer can be made of.
 Answer answer(Session& session, const Bundle& bundle, const Prompt& prompt, const AnswerOptions& options);
 
 // Logits f32 [ids.size() - from, V] of the rows from position `from` on, of the prompt extended by `continuation`: row

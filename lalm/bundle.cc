@@ -1,37 +1,32 @@
 #include "lalm/bundle.h"
 
 #include <algorithm>
-#include <fstream>
-#include <nlohmann/json.hpp>
+#include <limits>
 
 #include "graph/import.h"
 #include "lalm/link.h"
 #include "tensor/error.h"
+#include "text/json_fields.h"
 
 namespace retune {
 
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
 
 constexpr std::uintmax_t kMaxConfigBytes = std::uintmax_t{64} << 20;
 
-std::optional<Json> read_json(const fs::path& path) {
-  std::error_code missing;
-  const auto size = fs::file_size(path, missing);
-  if (missing) return std::nullopt;
-  if (size > kMaxConfigBytes) throw user_error("{} is too large for a configuration ({} bytes)", path.string(), size);
-  std::ifstream file(path);
-  try {
-    return Json::parse(file);
-  } catch (const Json::exception& error) {
-    throw user_error("{} is not valid JSON: {}", path.string(), error.what());
-  }
+// The object that a configuration is; nothing where there is no such file.
+std::optional<Json> find_config(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) return std::nullopt;
+  Json config = read_json(path, kMaxConfigBytes);
+  if (!config.is_object()) throw user_error("{}: expected a JSON object, got {}", path.string(), config.type_name());
+  return config;
 }
 
-Json require_json(const fs::path& path) {
-  if (auto json = read_json(path)) return *json;
+Json require_config(const fs::path& path) {
+  if (auto config = find_config(path)) return std::move(*config);
   throw user_error("{} is missing; a bundle in the transformers.js layout has it (see docs/concepts.md)",
                    path.string());
 }
@@ -98,18 +93,41 @@ DecoderInterface read_interface(const Graph& decoder, const std::string& file) {
   return result;
 }
 
+std::int64_t count_or_none(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  const bool counts = found != object.end() && found->is_number_integer() && *found > 0 && *found <= 1'000'000'000;
+  return counts ? found->get<std::int64_t>() : 0;
+}
+
+// max_position_embeddings of the language model, times the factor by which rope_scaling stretches it where the number
+// is the unscaled one (linear, dynamic, YaRN); Llama 3.1 and later state the stretched length.
+std::int64_t read_positions(const Json& config) {
+  const auto nested = config.find("text_config");
+  const Json& text = nested != config.end() && nested->is_object() ? *nested : config;
+  const std::int64_t stated = count_or_none(text, "max_position_embeddings");
+  const auto scaling = text.find("rope_scaling");
+  if (stated == 0 || scaling == text.end() || !scaling->is_object()) return stated;
+  const auto factor = scaling->find("factor");
+  if (factor == scaling->end() || !factor->is_number() || !(*factor > 1 && *factor < 1'000'000)) return stated;
+  const std::int64_t original = count_or_none(*scaling, "original_max_position_embeddings");
+  const double stretched = factor->get<double>() * static_cast<double>(original > 0 ? original : stated);
+  return std::max(stated, static_cast<std::int64_t>(stretched));
+}
+
 void add_ids(std::vector<std::int64_t>& ids, const Json& config, const char* key) {
   if (!config.contains(key)) return;
   const Json& value = config[key];
   for (const Json& id : value.is_array() ? value : Json::array({value}))
-    if (id.is_number_integer() && std::find(ids.begin(), ids.end(), id.get<std::int64_t>()) == ids.end())
+    // Some configurations write -1 for none.
+    if (id.is_number_integer() && id >= 0 && id <= std::numeric_limits<std::int32_t>::max() &&
+        std::find(ids.begin(), ids.end(), id.get<std::int64_t>()) == ids.end())
       ids.push_back(id.get<std::int64_t>());
 }
 
 std::vector<std::int64_t> read_end_ids(const fs::path& folder, const Json& config, const Tokenizer& tokenizer,
                                        const ChatTemplate& chat) {
   std::vector<std::int64_t> ids;
-  if (const auto generation = read_json(folder / "generation_config.json")) add_ids(ids, *generation, "eos_token_id");
+  if (const auto generation = find_config(folder / "generation_config.json")) add_ids(ids, *generation, "eos_token_id");
   add_ids(ids, config, "eos_token_id");
   if (config.contains("text_config") && config["text_config"].is_object())
     add_ids(ids, config["text_config"], "eos_token_id");
@@ -123,7 +141,7 @@ std::vector<std::int64_t> read_end_ids(const fs::path& folder, const Json& confi
 }
 
 std::string read_placeholder(const fs::path& folder, const Json& config, const Tokenizer& tokenizer) {
-  if (const auto processor = read_json(folder / "processor_config.json"))
+  if (const auto processor = find_config(folder / "processor_config.json"))
     for (const char* key : {"audio_placeholder", "audio_token"})
       if (processor->contains(key) && (*processor)[key].is_string()) return (*processor)[key].get<std::string>();
   for (const char* key : {"ignore_index", "audio_token_id", "audio_token_index"})
@@ -156,7 +174,8 @@ Bundle::Bundle(std::shared_ptr<const State> state, ModelView view) : state_(std:
 Bundle Bundle::open(const fs::path& folder) {
   if (!fs::is_directory(folder))
     throw user_error("{} is not a folder; a bundle is a folder in the transformers.js layout", folder.string());
-  const Json config = require_json(folder / "config.json");
+  const fs::path config_file = folder / "config.json";
+  const Json config = require_config(config_file);
   Tokenizer tokenizer = Tokenizer::load(folder / "tokenizer.json");
   ChatTemplate chat = ChatTemplate::find(folder);
   FrontEnd front_end = FrontEnd::load(folder / "preprocessor_config.json");
@@ -183,12 +202,13 @@ Bundle Bundle::open(const fs::path& folder) {
   ModelView view = ModelView::of(*graph, std::move(parameters), std::move(hashes));
   DecoderInterface decoder = read_interface(*parts.decoder, files["decoder_model_merged"]);
   decoder.vocabulary = tokenizer.vocabulary_size();
+  decoder.positions = read_positions(config);
   std::string placeholder = read_placeholder(folder, config, tokenizer);
   std::vector<std::int64_t> end_ids = read_end_ids(folder, config, tokenizer, chat);
   // Ultravox's processor does not pad clips to thirty seconds; the others' do.
   const bool unpadded =
-      config.value("model_type", "") == "ultravox" ||
-      (read_json(folder / "processor_config.json").value_or(Json::object()).contains("encoder_ds_factor"));
+      string_or(config, "model_type", "", config_file.string()) == "ultravox" ||
+      (find_config(folder / "processor_config.json").value_or(Json::object()).contains("encoder_ds_factor"));
   SiteMap sites = find_sites(*graph);
   auto state = std::make_shared<const State>(State{folder, std::move(models), std::move(graph), std::move(text_graph),
                                                    std::move(decoder), std::move(tokenizer), std::move(chat),

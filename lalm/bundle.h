@@ -38,6 +38,7 @@ struct DecoderInterface {
   bool position_ids = false, num_logits_to_keep = false, use_cache_branch = false;
   std::int64_t vocabulary = 0;
   std::int64_t width = 0;
+  std::int64_t positions = 0;  // the most tokens that it was made for, as config.json says; 0: it does not
 };
 
 class Bundle {

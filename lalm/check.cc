@@ -35,6 +35,40 @@ CheckResult agreement(const std::string& name, double gap, const std::string& ad
                  : fmt::format("differ by {:.2g} of the range (at most {:g}); {}", gap, kTolerance, advice)};
 }
 
+// What is wrong with a tensor's numbers; empty if nothing is. A mask may hold -infinity, beside zeros.
+std::string_view defect(const Tensor& tensor) {
+  constexpr std::int64_t kBlock = 1 << 20;
+  const Tensor flat = tensor.reshaped({tensor.numel()});
+  bool nan = false, above = false, below = false, weighs = false;
+  for (std::int64_t begin = 0; begin < flat.numel(); begin += kBlock) {
+    const Tensor block = flat.rows(begin, std::min(kBlock, flat.numel() - begin)).cast(DType::kF32);
+    for (std::int64_t i = 0; i < block.numel(); ++i) {
+      const float x = block.data<float>()[i];
+      nan |= std::isnan(x);
+      above |= x == INFINITY;
+      below |= x == -INFINITY;
+      weighs |= x != 0 && std::isfinite(x);
+    }
+  }
+  if (nan) return "NaN";
+  return above || (below && weighs) ? "infinity" : "";
+}
+
+// A row that no check's question reads, such as the embedding of a rare token, may be damaged too.
+CheckResult check_weights(const Bundle& bundle) {
+  for (const auto& [name, feed] : bundle.parameters()) {
+    const std::string_view found = is_float(feed.tensor.dtype()) ? defect(feed.tensor) : "";
+    if (found.empty()) continue;
+    const auto origin = bundle.view().origins().find(name);
+    return {"finite weights", false,
+            origin == bundle.view().origins().end()
+                ? fmt::format("'{}' holds {}", name, found)
+                : fmt::format("tensor '{}' in {} holds {}; get the whole file, or train or export it anew",
+                              origin->second.initializer, origin->second.file, found)};
+  }
+  return {"finite weights", true, fmt::format("{} tensors", bundle.parameters().size())};
+}
+
 Tensor whole_logits(Session& session, const Bundle& bundle, const Prompt& prompt) {
   SuffixRequest request = suffix_request(session, bundle, prompt, {}, 0);
   request.request.outputs = {"logits"};
@@ -118,6 +152,7 @@ std::vector<CheckResult> check_bundle(Session& session, const Bundle& bundle, co
     if (observer) observer(++runs, kModelRuns);
   };
   std::vector<CheckResult> results;
+  results.push_back(check_weights(bundle));
   const std::optional<Waveform> tone = test_tone(bundle.front_end().options().rate_hz);
   const Prompt prompt = prompt_for(session, bundle, kQuestion, tone);
   ran();

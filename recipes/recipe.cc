@@ -65,6 +65,8 @@ Settings parse_given(const std::string& text, const std::string& name) {
 Settings resolve_recipe(const Settings& given, const std::string& name) {
   Form form = recipe_form();
   form.parts.insert(form.parts.begin(), Form{"settings", "", {}, {}});
+  if (given.contains("train") && !given.contains("method"))
+    throw user_error("{}: this is a training recipe, expected an edit recipe; give it to retune train", name);
   check_keys(form, name, given);
   const auto method = given.find("method");
   if (method == given.end())

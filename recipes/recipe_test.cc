@@ -85,7 +85,16 @@ TEST(Recipe, AWrongTypeOrRangeNamesKeyAndWhatIsExpected) {
   EXPECT_THAT(refused(R"({"seed": 7})"), HasSubstr("'method' is missing"));
   EXPECT_THAT(refused("[]"), HasSubstr("object"));
   EXPECT_THAT(refused("{"), HasSubstr("my.json"));
-  EXPECT_THAT(refused(R"({"method": "ft", "method": "rome"})"), HasSubstr("method"));
+  EXPECT_EQ(refused(R"({"method": "ft", "method": "rome"})"),
+            "my.json: key 'method' stands twice in one object; remove one");
+}
+
+// Given to the other command, a recipe was asked whether 'train' was meant to be 'gaps'.
+TEST(Recipe, ARecipeForTheOtherCommandSaysSo) {
+  EXPECT_THAT(refused(R"({"train": "lalm"})"), HasSubstr("my.json: this is a training recipe"));
+  EXPECT_THAT(refused(R"({"train": "lalm"})"), HasSubstr("give it to retune train"));
+  EXPECT_THAT(user_error_of([] { TrainRecipe::parse(R"({"method": "ft"})", "my.json"); }),
+              HasSubstr("give it to retune edit"));
 }
 
 TEST(Recipe, WithChecksWhatItSets) {

@@ -148,6 +148,8 @@ T read(const Field<T> (&fields)[N], const Settings& resolved, T start) {
 
 Settings resolve_train_recipe(const Settings& given, const std::string& name) {
   Form form = train_recipe_form();
+  if (given.contains("method") && !given.contains("train"))
+    throw user_error("{}: this is an edit recipe, expected a training recipe; give it to retune edit", name);
   check_keys(form, name, given);
   if (!given.contains("train")) throw user_error("{}: 'train' is missing; it must say 'lalm'", name);
   if (!given.contains("synth")) std::erase_if(form.parts, [](const Form& part) { return part.key == "synth"; });

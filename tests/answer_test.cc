@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <functional>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -31,6 +33,19 @@ AnswerOptions asking(std::int64_t max_new_tokens, std::vector<std::string> optio
   result.options = std::move(options);
   result.expected = std::move(expected);
   return result;
+}
+
+// The one-line message of the error that the action throws, which must have this code.
+std::string error_of(const std::function<void()>& action, ErrorCode code = ErrorCode::kUser) {
+  try {
+    action();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), code) << error.what();
+    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "no error";
+  return "";
 }
 
 class Asking : public testing::Test {
@@ -70,6 +85,17 @@ class Asking : public testing::Test {
     const auto& graph = prompt.audio.tensor.defined() ? bundle_.graph() : bundle_.text_graph();
     const Tensor logits = session.run(graph, bundle_.parameters(), request)["logits"].tensor;
     return logits.reshaped({length, logits.shape().back()});
+  }
+
+  // Every byte of the site's weight becomes `byte`, in the file itself.
+  void damage(const fs::path& file, const Site& site, char byte) const {
+    const Tensor weight = bundle_.parameters().at(site.weight).tensor;
+    const std::string payload(reinterpret_cast<const char*>(weight.raw()), weight.bytes());
+    std::string bytes = bytes_of(file);
+    const std::size_t at = bytes.find(payload);
+    ASSERT_NE(at, std::string::npos);
+    bytes.replace(at, payload.size(), payload.size(), byte);
+    write_file_atomically(file, bytes);
   }
 
   // log softmax(row)[id] in f64.
@@ -268,24 +294,125 @@ TEST_F(Asking, ASoundBundlePassesEveryCheck) {
 TEST_F(Asking, NamesTheCheckThatNotANumberFails) {
   ScratchFolder scratch;
   fs::copy(*scratch_ / "bundle", scratch / "damaged", fs::copy_options::recursive);
-  // The whole payload of a norm in block 1 becomes NaN, in the file itself.
   const Site site = bundle_.site("decoder.block.1.mlp.down");
-  const Tensor weight = bundle_.parameters().at(site.weight).tensor;
-  std::string bytes = bytes_of(scratch / "damaged/onnx/decoder_model_merged.onnx");
-  const std::string payload(reinterpret_cast<const char*>(weight.raw()), weight.bytes());
-  const std::size_t at = bytes.find(payload);
-  ASSERT_NE(at, std::string::npos);
-  for (std::size_t i = 0; i < payload.size(); ++i) bytes[at + i] = '\xff';
-  write_file_atomically(scratch / "damaged/onnx/decoder_model_merged.onnx", bytes);
-  const auto results = check_bundle(session_, Bundle::open(scratch / "damaged"));
-  EXPECT_EQ(first_failure(results), "finite logits");
-  try {
-    require_checks(results);
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kProof);
-    EXPECT_THAT(error.what(), HasSubstr("finite logits"));
+  damage(scratch / "damaged/onnx/decoder_model_merged.onnx", site, '\xff');  // NaN
+  const Bundle damaged = Bundle::open(scratch / "damaged");
+  const auto results = check_bundle(session_, damaged);
+  EXPECT_EQ(first_failure(results), "finite weights");
+  EXPECT_TRUE(std::any_of(results.begin(), results.end(),
+                          [](const CheckResult& result) { return result.name == "finite logits" && !result.passed; }));
+  const std::string message = error_of([&] { require_checks(results); }, ErrorCode::kProof);
+  EXPECT_THAT(message, HasSubstr("finite weights: tensor '" + site.targets[0].initializer + "'"));
+  EXPECT_THAT(message, HasSubstr("decoder_model_merged.onnx holds NaN"));
+}
+
+// A model with NaN in its weights answered with nonsense and exit code 0.
+TEST_F(Asking, LogitsThatAreNoNumbersAreNoAnswer) {
+  ScratchFolder scratch;
+  fs::copy(*scratch_ / "bundle", scratch / "damaged", fs::copy_options::recursive);
+  damage(scratch / "damaged/onnx/decoder_model_merged.onnx", bundle_.site("decoder.block.1.mlp.down"), '\xff');
+  const Bundle damaged = Bundle::open(scratch / "damaged");
+  const Prompt prompt = prompt_for(session_, damaged, kTinyQuestion, tone(180));
+  for (const AnswerOptions& options : {asking(4), asking(0, {"cow"}), asking(0, {}, "cow")}) {
+    const std::string message = error_of([&] { answer(session_, damaged, prompt, options); }, ErrorCode::kFailure);
+    EXPECT_THAT(message, HasSubstr((scratch / "damaged").string() + " gives logits that are NaN or infinite"));
   }
+}
+
+// NaN in an embedding row that no check asks for passed inspect --check and was edited.
+TEST_F(Asking, AWeightThatNoQuestionReadsIsCheckedToo) {
+  ScratchFolder scratch;
+  fs::copy(*scratch_ / "bundle", scratch / "damaged", fs::copy_options::recursive);
+  const fs::path file = scratch / "damaged/onnx/embed_tokens.onnx";
+  std::string bytes = bytes_of(file);
+  const auto& parameters = bundle_.parameters();
+  const auto table = std::find_if(parameters.begin(), parameters.end(), [](const auto& item) {
+    return item.first.find("embed") != std::string::npos && item.second.tensor.shape().rank() == 2;
+  });
+  ASSERT_NE(table, parameters.end());
+  const Tensor& rows = table->second.tensor;
+  const std::size_t at = bytes.find(std::string(reinterpret_cast<const char*>(rows.raw()), rows.bytes()));
+  ASSERT_NE(at, std::string::npos);
+  const float infinity = INFINITY;  // in the last row, a special token's
+  std::memcpy(bytes.data() + at + rows.bytes() - sizeof infinity, &infinity, sizeof infinity);
+  write_file_atomically(file, bytes);
+  const auto results = check_bundle(session_, Bundle::open(scratch / "damaged"));
+  EXPECT_EQ(first_failure(results), "finite weights");
+  EXPECT_THAT(results[0].detail, HasSubstr("embed_tokens.onnx holds infinity"));
+}
+
+// A deeply nested config.json ended the program with SIGSEGV; values of another type were called a fault of Retune.
+TEST_F(Asking, ConfigurationsThatAreNoneAreNamed) {
+  ScratchFolder scratch;
+  fs::copy(*scratch_ / "bundle", scratch / "odd", fs::copy_options::recursive);
+  const fs::path file = scratch / "odd/config.json";
+  const auto refused = [&](const std::string& text) {
+    write_file_atomically(file, text);
+    return error_of([&] { Bundle::open(scratch / "odd"); });
+  };
+  constexpr std::size_t kDeep = 200'000;
+  EXPECT_THAT(refused("{\"a\":" + std::string(kDeep, '[') + std::string(kDeep, ']') + "}"),
+              HasSubstr(file.string() + ": nested more than"));
+  EXPECT_THAT(refused("[]"), HasSubstr(file.string() + ": expected a JSON object, got array"));
+  EXPECT_THAT(refused("null"), HasSubstr("expected a JSON object, got null"));
+  EXPECT_THAT(refused("{\"model_type\": 5, \"eos_token_id\": 1, \"audio_token_index\": 1}"),
+              HasSubstr("'model_type': expected text, got number"));
+  EXPECT_THAT(refused("{\"model_type\": "), HasSubstr(file.string() + ": not valid JSON at byte 16 of 15"));
+}
+
+// A question of more tokens than the decoder has positions was answered with garbage.
+TEST_F(Asking, APromptLongerThanTheModelsPositionsIsRefused) {
+  EXPECT_EQ(bundle_.decoder().positions, 2048);
+  std::string question;
+  for (int i = 0; i < 3000; ++i) question += "cow ";
+  const Prompt prompt = prompt_for(session_, bundle_, question, std::nullopt);
+  const std::string message = error_of([&] { answer(session_, bundle_, prompt, asking(1)); });
+  EXPECT_THAT(message, HasSubstr("is longer than the 2048 positions of the decoder"));
+  EXPECT_THAT(message, HasSubstr((*scratch_ / "bundle/config.json").string()));
+}
+
+TEST_F(Asking, GenerationStopsAtTheLastPosition) {
+  ScratchFolder scratch;
+  fs::copy(*scratch_ / "bundle", scratch / "short", fs::copy_options::recursive);
+  const Prompt prompt = sound_prompt(session_);
+  const Answer whole = answer(session_, bundle_, prompt, asking(8));
+  ASSERT_GE(whole.ids.size(), 5U);
+  std::string config = bytes_of(scratch / "short/config.json");
+  const std::string stated = "\"max_position_embeddings\": 2048";
+  ASSERT_NE(config.find(stated), std::string::npos);
+  config.replace(config.find(stated), stated.size(),
+                 fmt::format("\"max_position_embeddings\": {}", prompt.length() + 3));
+  write_file_atomically(scratch / "short/config.json", config);
+  const Answer cut = answer(session_, Bundle::open(scratch / "short"), prompt, asking(8));
+  EXPECT_TRUE(cut.hit_length_limit);
+  // The token after the last position can still be predicted.
+  EXPECT_EQ(cut.ids, std::vector<std::int64_t>(whole.ids.begin(), whole.ids.begin() + 4));
+}
+
+TEST_F(Asking, PositionsAreCountedAsRopeScalingStretchesThem) {
+  ScratchFolder scratch;
+  fs::copy(*scratch_ / "bundle", scratch / "scaled", fs::copy_options::recursive);
+  const std::string config = bytes_of(scratch / "scaled/config.json");
+  const std::string stated = "\"max_position_embeddings\": 2048";
+  const auto positions = [&](const std::string& also) {
+    std::string changed = config;
+    changed.replace(changed.find(stated), stated.size(), stated + also);
+    write_file_atomically(scratch / "scaled/config.json", changed);
+    return Bundle::open(scratch / "scaled").decoder().positions;
+  };
+  EXPECT_EQ(positions(""), 2048);
+  EXPECT_EQ(positions(R"(, "rope_scaling": null)"), 2048);
+  EXPECT_EQ(positions(R"(, "rope_scaling": {"type": "linear", "factor": 4.0})"), 8192);
+  EXPECT_EQ(positions(R"(, "rope_scaling": {"factor": 8.0, "original_max_position_embeddings": 256})"), 2048);
+  EXPECT_EQ(positions(R"(, "rope_scaling": {"factor": 4.0, "original_max_position_embeddings": 2048})"), 8192);
+}
+
+// "log-mel: the sound is too short" did not say which of a thousand clips.
+TEST_F(Asking, AClipThatIsTooShortIsNamed) {
+  ScratchFolder scratch;
+  save_waveform(scratch / "click.wav", {std::vector<float>(1, 0.5f), 16000});
+  EXPECT_THAT(error_of([&] { audio_feed(bundle_, scratch / "click.wav"); }),
+              HasSubstr((scratch / "click.wav").string() + ": log-mel: the sound is too short"));
 }
 
 TEST_F(Asking, NamesTheCheckThatASmallerVocabularyFails) {

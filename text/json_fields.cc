@@ -52,8 +52,10 @@ Json parse_json(std::string_view text, std::string_view where) {
   require_shallow(text, where);
   try {
     return Json::parse(text);
-  } catch (const Json::exception& error) {
-    throw user_error("{}: not valid JSON: {}", where, error.what());
+  } catch (const Json::parse_error& error) {
+    throw user_error("{}: not valid JSON at byte {} of {}", where, error.byte, text.size());
+  } catch (const Json::out_of_range&) {
+    throw user_error("{}: not valid JSON: a number is too large for a double", where);
   }
 }
 

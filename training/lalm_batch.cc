@@ -50,9 +50,10 @@ std::vector<ClipUse> collect_clips(const Corpus& corpus, LalmData& data, std::ve
   return clips;
 }
 
-Waveform heard(const ClipUse& use) {
+// f16 [mels, frames]
+Tensor features_of(const ClipUse& use, const FrontEnd& front_end) {
   try {
-    return load_audible(use.clip.locate());
+    return front_end.features(load_audible(use.clip.locate()), Padding::kNone).values.cast(DType::kF16);
   } catch (const Error& error) {
     throw Error(error.code(), fmt::format("{}: clip '{}': {}", use.user, use.clip.name(), error.what()));
   }
@@ -73,7 +74,7 @@ LalmData load_lalm_data(const Corpus& corpus, const FrontEnd& front_end, const T
   pool.parallel_for(static_cast<std::int64_t>(clips.size()), 8, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const auto index = static_cast<std::size_t>(i);
-      data.clips[index].features = front_end.features(heard(clips[index]), Padding::kNone).values.cast(DType::kF16);
+      data.clips[index].features = features_of(clips[index], front_end);
     }
   });
   for (const TrainingClip& clip : data.clips) data.frames = std::max(data.frames, clip.features.shape()[1]);

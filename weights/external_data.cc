@@ -93,9 +93,17 @@ ExternalRoots ExternalRoots::of(const fs::path& model_file, const fs::path& bund
 }
 
 std::string printable(std::string_view text, std::size_t limit) {
-  std::string result(text.substr(0, limit));
-  for (char& c : result)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  std::size_t end = std::min(text.size(), limit);
+  // Not through a UTF-8 character.
+  for (int back = 0; back < 3 && end < text.size() && end > 0 && (text[end] & 0xc0) == 0x80; ++back) --end;
+  std::string result(text.substr(0, end));
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(result[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < result.size() ? result[i + 1] : 0);
+    const bool c1 = byte == 0xc2 && next >= 0x80 && next < 0xa0;  // U+0080 to U+009F: a terminal's 8-bit controls
+    if (byte < 0x20 || byte == 0x7f) result[i] = '?';
+    if (c1) result.replace(i, 2, "?");
+  }
   return text.size() > limit ? result + "..." : result;
 }
 

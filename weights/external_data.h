@@ -31,7 +31,7 @@ struct ExternalRoots {
   static ExternalRoots of(const std::filesystem::path& model_file, const std::filesystem::path& bundle_folder);
 };
 
-// Text from a file as a message may show it: no control characters, at most `limit` bytes.
+// Text from a file as a message may show it: '?' for control characters, at most `limit` bytes and then "...".
 std::string printable(std::string_view text, std::size_t limit = 80);
 
 // User error for a location that is empty, absolute in any system's way, or holds NUL, a backslash or a `..` component.

@@ -37,6 +37,11 @@ class ExternalFileTest : public FolderTest {
 TEST(Printable, ShowsForeignTextOnOneShortLine) {
   EXPECT_EQ(printable("layer.0/weight"), "layer.0/weight");
   EXPECT_EQ(printable("a\n\x1b[31mb"), "a??[31mb");
+  EXPECT_EQ(printable(std::string_view("a\0b", 3)), "a?b");
+  EXPECT_EQ(printable("\xc2\x9b"
+                      "31m \xc2\xa0\xc3\xa9"),
+            "?31m \xc2\xa0\xc3\xa9");  // U+009B is CSI
+  EXPECT_EQ(printable("\xc3\xa9\xc3\xa9", 3), "\xc3\xa9...");
   EXPECT_EQ(printable(std::string(100, 'x')), std::string(80, 'x') + "...");
 }
 
@@ -148,7 +153,9 @@ TEST_F(ExternalFileTest, RangesBeyondTheFileAreRefusedWhereverTheTensorSits) {
       {{{"location", "data"}, {"length", "12"}}, "beyond the end"},
       {{{"location", "data"}, {"offset", "7"}, {"length", "0"}}, "beyond the end"},
       {{{"location", "data"}, {"offset", "9223372036854775807"}, {"length", "9223372036854775807"}}, "beyond the end"},
-      {{{"location", "data"}, {"offset", "-1"}}, "decimal"},
+      // The message named neither tensor nor file.
+      {{{"location", "data"}, {"offset", "-1"}},
+       "tensor 'w' in " + (onnx_ / "m.onnx").string() + ": external data offset '-1' is not a decimal number"},
       {{{"location", "data"}, {"offset", "0"}, {"length", "6"}}, "takes 12 bytes, got 6"},
       {{{"location", "../../secret"}}, "leaves"},
       {{{"location", "none"}}, "none"},

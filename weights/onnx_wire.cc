@@ -107,6 +107,8 @@ class Scanner {
       count_field();
       const Child* child = find_child(type, field);
       if (child == nullptr) continue;
+      if (child->child == Message::kNode && ++nodes_ > kMaxNodeMessages)
+        throw user_error("{} holds more than {} nodes", label_, kMaxNodeMessages);
       // Protobuf would merge the two; then a tensor could be spread over the file.
       const std::uint32_t bit = 1u << child->field;
       if (!child->repeated && (seen & bit) != 0)
@@ -154,6 +156,7 @@ class Scanner {
   const std::string& label_;
   OnnxLayout layout_;
   std::uint64_t fields_ = 0;
+  std::uint64_t nodes_ = 0;
   bool has_graph_ = false;
 };
 
@@ -271,8 +274,12 @@ void Scanner::external_entry(TensorRecord& record, External& external, const Wir
     throw user_error("tensor '{}' in {} has two external_data entries '{}'", printable(record.name), label_, key);
   external.keys.push_back(key);
   if (key == "location") external.ref.location = value;
-  if (key == "offset") external.ref.offset = parse_external_number(key, value);
-  if (key == "length") external.ref.length = parse_external_number(key, value);
+  try {
+    if (key == "offset") external.ref.offset = parse_external_number(key, value);
+    if (key == "length") external.ref.length = parse_external_number(key, value);
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("tensor '{}' in {}: {}", printable(record.name), label_, error.what()));
+  }
   if (key == "checksum") record.checksums.push_back(field.whole);
 }
 

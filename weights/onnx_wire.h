@@ -21,9 +21,12 @@ namespace retune {
 using Bytes = std::span<const std::byte>;
 
 // Limits on files from strangers. A model beyond them is a user error, before anything is allocated for it.
-constexpr int kMaxMessageDepth = 96;             // protobuf's parser stops at 100; 31 subgraphs inside each other
-constexpr std::uint64_t kMaxFields = 1u << 24;   // fields of messages, payloads not counted
-constexpr std::uint64_t kMaxTensors = 1u << 19;  // TensorProtos, attributes included
+constexpr int kMaxMessageDepth = 96;  // protobuf's parser stops at 100; 31 subgraphs inside each other
+// Messages take up to a hundred times their bytes once they are parsed: a model of 100,000 nodes has two million
+// fields.
+constexpr std::uint64_t kMaxFields = 1u << 22;             // fields of messages, payloads not counted
+constexpr std::uint64_t kMaxNodeMessages = 1'000'000;      // NodeProtos, those of subgraphs and functions included
+constexpr std::uint64_t kMaxTensors = 1u << 19;            // TensorProtos, attributes included
 constexpr std::uint64_t kMaxSkeletonBytes = 256ull << 20;  // the file without payloads
 constexpr std::size_t kMaxRank = 64;
 constexpr std::size_t kMaxExternalFiles = 1u << 14;

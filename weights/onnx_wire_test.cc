@@ -116,12 +116,16 @@ TEST(ScanModel, RefusesDeepNesting) {
 }
 
 TEST(ScanModel, RefusesFloodsOfTensorsAndFields) {
-  std::string tensors, nodes;
+  std::string tensors, nodes, values;
   for (std::uint64_t i = 0; i <= kMaxTensors; ++i) tensors += std::string("\x2a\x00", 2);
   EXPECT_THAT(refusal(field(7, tensors)), HasSubstr("tensors"));
-  nodes.reserve(2 * kMaxFields + 2);
-  for (std::uint64_t i = 0; i <= kMaxFields; ++i) nodes += std::string("\x0a\x00", 2);
-  EXPECT_THAT(refusal(field(7, nodes)), HasSubstr("fields"));
+  // 32 MB of empty nodes became 2.4 GB once they were parsed.
+  nodes.reserve(2 * kMaxNodeMessages + 2);
+  for (std::uint64_t i = 0; i <= kMaxNodeMessages; ++i) nodes += std::string("\x0a\x00", 2);
+  EXPECT_THAT(refusal(field(7, nodes)), HasSubstr("nodes"));
+  values.reserve(2 * kMaxFields + 2);
+  for (std::uint64_t i = 0; i <= kMaxFields; ++i) values += std::string("\x6a\x00", 2);
+  EXPECT_THAT(refusal(field(7, values)), HasSubstr("fields"));
 }
 
 TEST(ScanModel, RefusesASkeletonThatIsTooLarge) {

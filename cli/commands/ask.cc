@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "audio/waveform.h"
 #include "cli/arguments.h"
@@ -24,7 +25,11 @@ double mean(const OptionLikelihood& option) {
 std::optional<Waveform> heard_clip(const Arguments& arguments, const Bundle& bundle, Console& console) {
   if (!arguments.given("audio")) return std::nullopt;
   Waveform clip = load_audible(arguments.path("audio"));
-  for (const std::string& note : bundle.front_end().features(clip, bundle.padding()).notes) console.info(note);
+  try {
+    for (const std::string& note : bundle.front_end().features(clip, bundle.padding()).notes) console.info(note);
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("{}: {}", arguments.text("audio"), error.what()));
+  }
   return clip;
 }
 
@@ -78,10 +83,24 @@ Answer answered(const Arguments& arguments, Session& session, const Bundle& bund
   return answer(session, bundle, prompt, options);
 }
 
+bool is_blank(const std::string& text) { return text.find_first_not_of(" \t\r\n") == std::string::npos; }
+
+void check_texts(const Arguments& arguments) {
+  for (const char* name : {"question", "prompt"})
+    if (arguments.given(name) && is_blank(arguments.text(name)))
+      throw user_error("ask: --{} is blank; expected what the model is to be asked", name);
+  std::set<std::string> seen;
+  for (const std::string& option : arguments.texts("options")) {
+    if (is_blank(option)) throw user_error("ask: --options holds a blank one; expected answers between the commas");
+    if (!seen.insert(option).second) throw user_error("ask: --options holds '{}' twice; give it once", option);
+  }
+}
+
 int ask(const Arguments& arguments, Console& console) {
   if (arguments.given("question") == arguments.given("prompt"))
     throw user_error(
         "ask: give either --question, which the bundle's template is put around, or --prompt, as it stands");
+  check_texts(arguments);
   const Bundle bundle = Bundle::open(arguments.path("BUNDLE"));
   Session session(session_options(arguments));
   const std::optional<Waveform> clip = heard_clip(arguments, bundle, console);

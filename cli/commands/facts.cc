@@ -12,6 +12,7 @@
 #include "cli/session_flags.h"
 #include "eval/text_table.h"
 #include "recipes/clip_check.h"
+#include "weights/external_data.h"
 
 namespace retune {
 
@@ -78,7 +79,8 @@ void print_facts(const Json& document, std::ostream& out) {
   }
   out << text_table(rows);
   for (const auto& [key, count] : document["ignored_keys"].items())
-    out << fmt::format("nothing reads the key '{}' ({} times); is it misspelt?\n", key, count.get<std::size_t>());
+    out << fmt::format("nothing reads the key '{}' ({} times); is it misspelt?\n", printable(key),
+                       count.get<std::size_t>());
 }
 
 int facts(const Arguments& arguments, Console& console) {

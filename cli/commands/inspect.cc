@@ -9,6 +9,7 @@
 #include "lalm/bundle.h"
 #include "lalm/check.h"
 #include "tensor/error.h"
+#include "weights/external_data.h"
 #include "weights/onnx_proto.h"
 
 namespace retune {
@@ -86,25 +87,27 @@ Json bundle_json(const Bundle& bundle, Hashes hashes) {
   return result;
 }
 
+// Names come from the file: they may be long, or hold what a terminal takes for commands.
+std::string shown(const Json& text) { return printable(text.get<std::string>(), 200); }
+
 std::string ports_text(const Json& ports) {
   std::string text;
-  for (const Json& port : ports)
-    text += fmt::format("    {}  {}\n", port["name"].get<std::string>(), port["type"].get<std::string>());
+  for (const Json& port : ports) text += fmt::format("    {}  {}\n", shown(port["name"]), shown(port["type"]));
   return text;
 }
 
 void print_model(const Json& model, std::ostream& out) {
   out << fmt::format("{}  {}, {} nodes", model["file"].get<std::string>(),
                      size_text(model["bytes"].get<std::int64_t>()), model["nodes"].get<std::int64_t>());
-  for (const auto& [domain, version] : model["opsets"].items()) out << ", " << domain << " " << version;
-  if (const auto producer = model["producer"].get<std::string>(); !producer.empty()) out << ", by " << producer;
+  for (const auto& [domain, version] : model["opsets"].items()) out << ", " << printable(domain) << " " << version;
+  if (const std::string producer = shown(model["producer"]); !producer.empty()) out << ", by " << producer;
   out << "\n";
   for (const auto& [dtype, tensors] : model["parameters"].items())
     out << fmt::format("  {} parameters in {} tensors of {}, {}\n", tensors["elements"].get<std::int64_t>(),
                        tensors["tensors"].get<std::int64_t>(), dtype, size_text(tensors["bytes"].get<std::int64_t>()));
   out << "  inputs\n" << ports_text(model["inputs"]) << "  outputs\n" << ports_text(model["outputs"]);
   for (const auto& [op, count] : model["unsupported"].items())
-    out << fmt::format("  not supported: {}, {} of {} nodes\n", op, count.get<std::int64_t>(),
+    out << fmt::format("  not supported: {}, {} of {} nodes\n", printable(op), count.get<std::int64_t>(),
                        model["nodes"].get<std::int64_t>());
   if (model.contains("sha256"))
     out << "  file   " << model["sha256"].get<std::string>() << "\n  graph  "
@@ -127,7 +130,7 @@ std::string sites_table(const Json& sites, Listed listed) {
       return kind == "parameter" ? "-" : std::to_string(site[key].get<std::int64_t>());
     };
     const Json& stored = site["stored"];
-    rows.push_back({site["name"].get<std::string>(), kind, extent("in"), extent("out"),
+    rows.push_back({shown(site["name"]), kind, extent("in"), extent("out"),
                     stored.empty() ? "-" : Shape(site["shape"].get<std::vector<std::int64_t>>()).text(),
                     stored.empty() ? "-" : stored[0]["dtype"].get<std::string>()});
   }
@@ -147,7 +150,7 @@ void print_bundle(const Json& bundle, Listed listed, std::ostream& out) {
   if (bundle.contains("hash")) out << "model: " << bundle["hash"].get<std::string>() << "\n";
   out << "\n" << sites_table(bundle["sites"], listed);
   for (const Json& branch : bundle["unexplained"])
-    out << "no pattern explains " << branch.get<std::string>() << "; reach it by node:NAME or init:NAME\n";
+    out << "no pattern explains " << shown(branch) << "; reach it by node:NAME or init:NAME\n";
 }
 
 int inspect(const Arguments& arguments, Console& console) {

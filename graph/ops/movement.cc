@@ -287,6 +287,7 @@ void infer_concat(InferContext& ctx) {
   require_inputs(ctx, std::max(ctx.input_count(), 1));
   const Shape& first = ctx.shape(0);
   if (first.rank() == 0) throw user_error("scalars cannot be concatenated");
+  if (ctx.version() >= 4 && !ctx.attributes().has("axis")) throw user_error("attribute 'axis' is missing");
   const int axis = normalize_axis(ctx.attributes().i("axis", 1), first.rank());
   Extents extents = first.extents();
   for (int i = 1; i < ctx.input_count(); ++i) {
