@@ -96,6 +96,14 @@ Shape without_axis(const Shape& shape, int axis) {
 
 }  // namespace
 
+std::vector<ValueId> Repetition::roots() const {
+  std::vector<ValueId> result;
+  const std::size_t leading = counted ? 1 : 0;
+  for (std::size_t i = 0; i < body->outputs.size(); ++i)
+    if (i < leading + states.size() || wants(i - leading)) result.push_back(body->outputs[i]);
+  return result;
+}
+
 bool is_control_flow(const Node& node) {
   return node.domain.empty() && (node.op == "If" || node.op == "Loop" || node.op == "Scan");
 }
@@ -130,15 +138,13 @@ void Specializer::append_if(const Graph& source, const Node& node, const Node& m
   if (mapped.inputs.size() != 1 + then_branch->captured.size() + else_branch->captured.size() ||
       mapped.inputs[0] == kNoValue)
     throw user_error("{}: an input is missing", mapped.text());
-  const Value& condition = result_.value(mapped.inputs[0]);
-  if (condition.kind != ValueKind::kConstant) {
-    const std::vector<std::string> behind = inputs_behind(mapped.inputs[0], mapped);
-    ask_for({behind.begin(), behind.end()});
-  }
-  const bool taken = single_integer(condition.constant.cast(DType::kBool), mapped, "the condition") != 0;
+  if (then_branch->outputs.size() < node.outputs.size() || else_branch->outputs.size() < node.outputs.size())
+    throw user_error("{}: a branch has too few outputs", mapped.text());
+  const auto condition = steering(mapped.inputs[0]);
+  if (!condition) return append_late_if(source, node, mapped, ids);
+  const bool taken = single_integer(condition->cast(DType::kBool), mapped, "the condition") != 0;
   const Graph& branch = taken ? *then_branch : *else_branch;
-  if (branch.outputs.size() < node.outputs.size())
-    throw user_error("{}: the branch has too few outputs", mapped.text());
+
   Ids inner(branch.values().size(), kNoValue);
   const std::size_t offset = 1 + (taken ? 0 : then_branch->captured.size());
   for (std::size_t i = 0; i < branch.captured.size(); ++i)
@@ -194,6 +200,8 @@ Specializer::Mark Specializer::begin_unrolling() {
 
 void Specializer::take_back(const Mark& mark) {
   result_.cut_back(mark.values, mark.nodes);
+  std::erase_if(captured_, [&](const auto& entry) { return static_cast<std::size_t>(entry.second) >= mark.values; });
+  std::erase_if(captures_, [&](ValueId id) { return !captured_.contains(id); });
   budget_.unrolled = mark.unrolled;
   --unrolling_;
 }
@@ -205,11 +213,7 @@ bool Specializer::within_budget() const {
 
 void Specializer::append_repetition(const Graph& source, const Node& node, const Node& mapped, Ids& ids) {
   Repetition loop = read_repetition(mapped);
-  std::vector<ValueId> roots;
-  const std::size_t carried = loop.states.size() + (loop.counted ? 1 : 0);
-  for (std::size_t i = 0; i < loop.body->outputs.size(); ++i)
-    if (i < carried || loop.wants(i - (loop.counted ? 1 : 0))) roots.push_back(loop.body->outputs[i]);
-  loop.needed = needed_nodes(*loop.body, roots);
+  loop.needed = needed_nodes(*loop.body, loop.roots());
   const std::size_t first = result_.values().size();
   std::vector<ValueId> outputs;
   if (const auto why = unroll(loop, outputs)) {
@@ -223,6 +227,7 @@ void Specializer::append_repetition(const Graph& source, const Node& node, const
 
 // Appends every trip. Says why it cannot, with nothing appended.
 std::optional<std::string> Specializer::unroll(const Repetition& loop, std::vector<ValueId>& outputs) {
+  if (budget_.visited > kVisitLimit) return kTooLong;
   std::int64_t trips = std::numeric_limits<std::int64_t>::max();
   if (loop.trips != kNoValue) {
     const auto count = steering(loop.trips);

@@ -1,4 +1,4 @@
-// If, Loop and Scan whose course is known while planning.
+// If, Loop and Scan whose course is known while planning. What runs late is tested in ops/control_test.cc.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -65,7 +65,7 @@ std::vector<bool> Specializer::needed_nodes(const Graph& source, const std::vect
 void Specializer::append(const Graph& source, const std::vector<bool>& needed, Ids& ids) {
   for (std::size_t index = 0; index < source.nodes().size(); ++index) {
     if (!needed[index]) continue;
-    if (unrolling_ > 0) ++budget_.visited;
+    if (unrolling_ > 0 || outer_ != nullptr) ++budget_.visited;
     const Node& node = source.nodes()[index];
     Node mapped = node;
     for (ValueId& id : mapped.inputs)
@@ -97,12 +97,14 @@ ValueId Specializer::leaf_or(const Graph& source, Ids& ids, ValueId id) {
 
 // Two branches may hold an initializer of one name; the importer has seen to it that it is the same tensor.
 ValueId Specializer::bring_parameter(const Value& value) {
+  if (outer_ != nullptr) return capture(outer_->bring_parameter(value));
   const ValueId known = result_.find(value.name);
   if (known != kNoValue && result_.value(known).kind == ValueKind::kParameter) return known;
   return result_.add_parameter(value.name, value.dtype, *value.shape, value.file, value.initializer);
 }
 
 ValueId Specializer::bring_input(const Value& value) {
+  if (outer_ != nullptr) return capture(outer_->bring_input(value));
   const auto it = inputs_.find(value.name);
   if (it == inputs_.end()) throw user_error("input '{}' of graph '{}' was not given", value.name, result_.name);
   const InputSpec& spec = it->second;
@@ -116,6 +118,7 @@ ValueId Specializer::bring_input(const Value& value) {
 // Bodies of two nodes, and the trips of a loop, use the same inner names: the second has none here. What the graph
 // itself calls by a name keeps it.
 std::string Specializer::unused_name(const std::string& name) const {
+  if (outer_ != nullptr) return {};  // nobody can ask for it
   const bool taken = result_.find(name) != kNoValue || (depth_ > 0 && root_->find(name) != kNoValue);
   return taken ? std::string() : name;
 }
@@ -164,6 +167,8 @@ std::optional<std::vector<Tensor>> Specializer::fold(const Node& mapped, const O
     for (const auto& result : results) values.push_back(*result.constant);
     return values;
   }
+  // What runs bodies runs at run time: a planner must not wait for it.
+  if (mapped.attributes.has("body") || mapped.attributes.has("then_branch")) return std::nullopt;
   std::int64_t elements = 0;
   for (const auto& result : results) elements = std::max(elements, result.type.shape.numel());
   if (elements > kFoldLimit) return std::nullopt;
@@ -172,7 +177,7 @@ std::optional<std::vector<Tensor>> Specializer::fold(const Node& mapped, const O
     if (id != kNoValue && result_.value(id).kind != ValueKind::kConstant) return std::nullopt;
     inputs.push_back(id == kNoValue ? Tensor() : result_.value(id).constant);
   }
-  if (unrolling_ > 0) {
+  if (unrolling_ > 0 || outer_ != nullptr) {
     if (budget_.folded > kFoldLimitOfBodies) return std::nullopt;
     budget_.folded += elements;
   }
@@ -205,7 +210,16 @@ Specializer::Origins Specializer::origins_of(ValueId id) const {
     if (next == kNoValue || !seen.insert(next).second) continue;
     const Value& value = result_.value(next);
     if (value.kind == ValueKind::kParameter) origins.parameter = value.name;
-    if (value.kind == ValueKind::kInput) {
+    if (value.kind == ValueKind::kInput && outer_ != nullptr) {
+      const auto from =
+          std::find_if(captured_.begin(), captured_.end(), [&](const auto& c) { return c.second == next; });
+      Origins outer{.carried = true};
+      if (from != captured_.end()) outer = outer_->origins_of(from->first);
+      origins.inputs.merge(outer.inputs);
+      origins.floats = origins.floats || outer.floats;
+      origins.carried = origins.carried || outer.carried;
+      if (!outer.parameter.empty()) origins.parameter = outer.parameter;
+    } else if (value.kind == ValueKind::kInput) {
       origins.inputs.insert(value.name);
       origins.floats = origins.floats || is_float(value.dtype);
     }
@@ -222,6 +236,9 @@ std::vector<std::string> Specializer::inputs_behind(ValueId id, const Node& node
   if (!origins.parameter.empty())
     throw user_error("{}: a shape depends on the values of parameter '{}'; this is not supported", node.text(),
                      origins.parameter);
+  if (origins.carried)
+    throw user_error("{}: a shape depends on what changes from trip to trip of a loop; this is not supported",
+                     node.text());
   return {origins.inputs.begin(), origins.inputs.end()};
 }
 

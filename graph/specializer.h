@@ -1,10 +1,12 @@
 // How specialize() works, for the files that do it: specialize.cc brings over leaves and nodes, control_flow.cc puts
-// the bodies of If, Loop and Scan in the place of their nodes. Others include specialize.h.
+// the bodies of If, Loop and Scan in the place of their nodes, late_control_flow.cc makes graphs of their own of those
+// that must wait for run time. Others include specialize.h.
 #pragma once
 
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,12 +35,16 @@ struct Repetition {
   std::vector<ValueId> parameters{};               // the body's inputs that are not captured
   std::vector<bool> needed{};                      // the body's nodes that some wanted output needs
   bool wants(std::size_t output) const { return output < node.outputs.size() && node.outputs[output] != kNoValue; }
+  std::vector<ValueId> roots() const;  // the body's outputs that are needed
   std::size_t scan_count() const { return body->outputs.size() - states.size() - (counted ? 1 : 0); }
 };
 
 class Specializer {
  public:
-  Specializer(const std::map<std::string, InputSpec>& inputs, ThreadPool& pool) : inputs_(inputs), pool_(pool) {}
+  Specializer(const std::map<std::string, InputSpec>& inputs, ThreadPool& pool)
+      : inputs_(inputs), pool_(pool), budget_(own_budget_) {}
+  explicit Specializer(Specializer* outer);  // for a body that becomes a graph of its own
+  Specializer(const Specializer&) = delete;
 
   Graph run(const Graph& source, const std::vector<std::string>& outputs);
 
@@ -63,7 +69,8 @@ class Specializer {
     std::set<std::string> inputs{};
     std::string parameter{};  // one of them, if there is any
     bool floats = false;      // whether one of the inputs is a float
-    bool pinnable() const { return !inputs.empty() && parameter.empty(); }
+    bool carried = false;     // whether something of it changes from trip to trip
+    bool pinnable() const { return !inputs.empty() && parameter.empty() && !carried; }
     // Pinning the inputs makes the value known. Floats are not pinned for this: they vary from request to request, and
     // gradients are asked for them.
     bool steerable() const { return pinnable() && !floats; }
@@ -111,14 +118,26 @@ class Specializer {
   std::vector<ValueId> empty_scans(const Repetition& loop);
   ValueId reshaped(const Node& origin, ValueId value, const Shape& shape);
 
+  // late_control_flow.cc
+  ValueId capture(ValueId outer);
+  ValueId carry(const TypeShape& type);
+  Graph body_apart(const Node& node, const Graph& body, Ids& inner, std::span<const ValueId> captures,
+                   const std::vector<ValueId>& roots);
+  void append_late_if(const Graph& source, const Node& node, const Node& mapped, Ids& ids);
+  void require_same_types(const Node& node, const Graph& one, const Graph& other) const;
+
   const std::map<std::string, InputSpec>& inputs_;
   ThreadPool& pool_;
   Graph result_;
-  const Graph* root_ = nullptr;  // the graph that was given
-  int depth_ = 0;                // of bodies within bodies
-  int unrolling_ = 0;            // how many of them are being unrolled
+  const Graph* root_ = nullptr;          // the graph that was given
+  Specializer* outer_ = nullptr;         // of a body that becomes a graph of its own
+  std::map<ValueId, ValueId> captured_;  // the outer one's values: what they are here
+  std::vector<ValueId> captures_;        // those of them that are inputs here
+  int depth_ = 0;                        // of bodies within bodies
+  int unrolling_ = 0;                    // how many of them are being unrolled
   std::size_t first_unrolled_ = 0;
-  Budget budget_;
+  Budget own_budget_;
+  Budget& budget_;  // the outermost one's
 };
 
 }  // namespace retune
