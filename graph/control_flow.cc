@@ -217,10 +217,8 @@ void Specializer::append_repetition(const Graph& source, const Node& node, const
   const std::size_t first = result_.values().size();
   std::vector<ValueId> outputs;
   if (const auto why = unroll(loop, outputs)) {
-    // What floats decide is planned for their values.
-    for (const ValueId id : mapped.inputs)
-      if (const Origins origins = origins_of(id); origins.pinnable()) ask_for(origins.inputs);
-    throw user_error("{}: {}; this is not supported", mapped.text(), *why);
+    loop.why_late = *why;
+    return append_late_loop(source, node, loop, ids);
   }
   publish(source, node, outputs, first, ids);
 }

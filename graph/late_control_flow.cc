@@ -1,9 +1,11 @@
-// If whose condition is known only at run time: its branches become graphs of their own, which the private operator of
-// ops/control.cc runs.
+// If, Loop and Scan whose course is decided at run time: their bodies become graphs of their own, which the private
+// operators of ops/control.cc run.
 #include <algorithm>
 #include <deque>
+#include <limits>
 
 #include "graph/canonicalize.h"
+#include "graph/ops/control.h"
 #include "graph/specializer.h"
 #include "tensor/error.h"
 
@@ -137,6 +139,147 @@ void Specializer::require_same_types(const Node& node, const Graph& one, const G
         "be known while planning",
         node.text(), text_of(a), text_of(b));
   }
+}
+
+// How often the body runs: -1 if only running it tells. `again` is the condition that the body gives.
+std::int64_t Specializer::exact_trips(const Repetition& loop, const Value& again) const {
+  const auto known = [&](ValueId id) -> std::optional<std::int64_t> {
+    const Value& value = result_.value(id);
+    if (value.kind != ValueKind::kConstant) return std::nullopt;
+    return value.constant.cast(DType::kI64).data<std::int64_t>()[0];
+  };
+  if (!loop.counted) {
+    const Shape& shape = *result_.value(loop.scanned[0]).shape;
+    return shape[normalize_axis(loop.cuts[0].axis, shape.rank())];
+  }
+  std::int64_t trips = std::numeric_limits<std::int64_t>::max();
+  if (loop.trips != kNoValue) {
+    const auto count = known(loop.trips);
+    if (!count) return -1;
+    trips = std::max<std::int64_t>(*count, 0);
+  }
+  if (loop.condition != kNoValue) {
+    const auto condition = known(loop.condition);
+    if (!condition) return -1;
+    if (*condition == 0) return 0;
+  }
+  if (again.kind != ValueKind::kConstant) return -1;
+  return again.constant.cast(DType::kBool).data<bool>()[0] ? trips : std::min<std::int64_t>(trips, 1);
+}
+
+// The body of a late loop: reads the trip's number, the states, what it captures; gives a condition, the states, the
+// wanted scan outputs.
+Graph Specializer::late_body(const Repetition& loop, Specializer& inside) {
+  const Graph& body = *loop.body;
+  Ids inner(body.values().size(), kNoValue);
+  std::size_t next = 0;
+  const bool listed = loop.counted && body.value(loop.parameters[0]).declared.size() == 1;
+  const ValueId number = inside.carry({DType::kI64, listed ? Shape{1} : Shape{}});
+  if (loop.counted) {
+    inner[static_cast<std::size_t>(loop.parameters[next++])] = number;
+    // A trip is made only if its condition is true.
+    const Shape shape = body.value(loop.parameters[next]).declared.size() == 1 ? Shape{1} : Shape{};
+    inner[static_cast<std::size_t>(loop.parameters[next++])] =
+        inside.result_.add_constant(Tensor::scalar(true).reshaped(shape));
+  }
+  for (const ValueId state : loop.states)
+    inner[static_cast<std::size_t>(loop.parameters[next++])] = inside.carry(type_of(result_, state));
+  for (std::size_t i = 0; i < loop.scanned.size(); ++i) {
+    const ValueId whole = inside.capture(loop.scanned[i]);
+    const Shape shape = *inside.result_.value(whole).shape;
+    const int axis = normalize_axis(loop.cuts[i].axis, shape.rank());
+    ValueId at = number;
+    if (loop.cuts[i].reversed) {
+      const ValueId last = inside.result_.add_constant(Tensor::scalar<std::int64_t>(shape[axis] - 1));
+      at = inside.place({.op = "Sub", .inputs = {last, number}, .outputs = {0}}, {""})[0];
+    }
+    Node gather{.op = "Gather", .name = loop.node.name, .file = loop.node.file, .inputs = {whole, at}, .outputs = {0}};
+    gather.attributes.set("axis", std::int64_t{axis});
+    inner[static_cast<std::size_t>(loop.parameters[next++])] = inside.place(gather, {""})[0];
+  }
+  Graph made = inside.body_apart(loop.node, body, inner, loop.captures, loop.roots());
+  if (!loop.counted) made.outputs.insert(made.outputs.begin(), made.add_constant(Tensor::scalar(true)));
+  for (std::size_t i = 0; i < loop.states.size(); ++i) {
+    const TypeShape before = type_of(result_, loop.states[i]), after = type_of(made, made.outputs[1 + i]);
+    if (!same(before, after))
+      throw user_error(
+          "{}: {}, and a state is {} before a trip and {} after it; this is not supported: a shape must be known while "
+          "planning",
+          loop.node.text(), loop.why_late, text_of(before), text_of(after));
+  }
+  // The trip's number and the states first, then what was captured, whichever was met first.
+  std::vector<ValueId> inputs(made.inputs.begin(),
+                              made.inputs.begin() + 1 + static_cast<std::ptrdiff_t>(loop.states.size()));
+  for (const ValueId id : inside.captures_) inputs.push_back(inside.captured_.at(id));
+  made.inputs = inputs;
+  return made;
+}
+
+void Specializer::append_late_loop(const Graph& source, const Node& node, const Repetition& loop, Ids& ids) {
+  const std::size_t first = result_.values().size(), states = loop.states.size();
+  Specializer inside(this);
+  Graph body = late_body(loop, inside);
+  const std::int64_t trips = exact_trips(loop, body.value(body.outputs[0]));
+  if (trips < 0 && body.outputs.size() > 1 + states) ask_for_trips(loop);
+  const auto nodes = static_cast<std::int64_t>(body.nodes().size());
+  if (trips > kControlStepLimit / (1 + nodes))
+    throw user_error("{}: {} trips of {} nodes are more than the {} nodes that a loop may run", loop.node.text(),
+                     loop.trips == kNoValue ? "endless" : std::to_string(trips), nodes, kControlStepLimit);
+
+  Node late{.domain = "retune", .op = node.op, .version = 1, .name = node.name, .file = node.file};
+  late.inputs = {loop.trips, loop.condition};
+  if (!loop.counted) late.inputs[0] = result_.add_constant(Tensor::scalar(trips));
+  late.inputs.insert(late.inputs.end(), loop.states.begin(), loop.states.end());
+  late.inputs.insert(late.inputs.end(), inside.captures_.begin(), inside.captures_.end());
+  late.outputs.assign(body.outputs.size() - 1, 0);
+  late.attributes.set("states", static_cast<std::int64_t>(states));
+  late.attributes.set("trips", trips);
+  late.attributes.set("why", loop.why_late);
+  late.attributes.set("body", finished(std::move(body)));
+  const std::vector<ValueId> outputs = place(late, std::vector<std::string>(late.outputs.size()));
+  std::vector<ValueId> made(node.outputs.size(), kNoValue);
+  for (std::size_t i = 0, next = 0; i < made.size(); ++i) {
+    if (i < states || loop.wants(i)) made[i] = outputs[next++];
+    if (i >= states && loop.wants(i)) made[i] = laid_along(loop, i - states, made[i]);
+  }
+  publish(source, node, made, first, ids);
+}
+
+// How many scan outputs there are is a shape, so everything that might decide it must be known.
+void Specializer::ask_for_trips(const Repetition& loop) const {
+  Origins all;
+  for (const ValueId id : loop.node.inputs) {
+    if (id == kNoValue) continue;
+    const Origins origins = origins_of(id);
+    all.inputs.insert(origins.inputs.begin(), origins.inputs.end());
+    all.carried = all.carried || origins.carried;
+    if (!origins.parameter.empty()) all.parameter = origins.parameter;
+  }
+  if (all.pinnable()) ask_for(all.inputs);
+  throw user_error("{}: how many scan outputs it stacks is known only at run time; this is not supported",
+                   loop.node.text());
+}
+
+// Late loops stack along the first axis, in the order of the trips; this is where the node wants them.
+ValueId Specializer::laid_along(const Repetition& loop, std::size_t scan, ValueId stacked) {
+  const int rank = result_.value(stacked).shape->rank();
+  const int axis = normalize_axis(loop.stacks[scan].axis, rank);
+  if (loop.stacks[scan].reversed) {
+    std::vector<ValueId> inputs{stacked};
+    for (const std::int64_t number :
+         {std::int64_t{-1}, std::numeric_limits<std::int64_t>::min(), std::int64_t{0}, std::int64_t{-1}})
+      inputs.push_back(result_.add_constant(Tensor::vector<std::int64_t>({number})));
+    stacked = place({.op = "Slice", .name = loop.node.name, .file = loop.node.file, .inputs = inputs, .outputs = {0}},
+                    {""})[0];
+  }
+  if (axis == 0) return stacked;
+  std::vector<std::int64_t> order;
+  for (int i = 1; i < rank; ++i) order.push_back(i);
+  order.insert(order.begin() + axis, 0);
+  Node transpose{
+      .op = "Transpose", .name = loop.node.name, .file = loop.node.file, .inputs = {stacked}, .outputs = {0}};
+  transpose.attributes.set("perm", order);
+  return place(transpose, {""})[0];
 }
 
 }  // namespace retune

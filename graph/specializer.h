@@ -33,6 +33,7 @@ struct Repetition {
   std::vector<ValueId> captures{};                 // in the order of body->captured
   std::vector<ScanAxis> cuts{}, stacks{};          // of scanned values, of scan outputs
   std::vector<ValueId> parameters{};               // the body's inputs that are not captured
+  std::string why_late{};                          // why it is not unrolled, if it is not
   std::vector<bool> needed{};                      // the body's nodes that some wanted output needs
   bool wants(std::size_t output) const { return output < node.outputs.size() && node.outputs[output] != kNoValue; }
   std::vector<ValueId> roots() const;  // the body's outputs that are needed
@@ -125,6 +126,11 @@ class Specializer {
                    const std::vector<ValueId>& roots);
   void append_late_if(const Graph& source, const Node& node, const Node& mapped, Ids& ids);
   void require_same_types(const Node& node, const Graph& one, const Graph& other) const;
+  void append_late_loop(const Graph& source, const Node& node, const Repetition& loop, Ids& ids);
+  Graph late_body(const Repetition& loop, Specializer& inside);
+  std::int64_t exact_trips(const Repetition& loop, const Value& again) const;
+  void ask_for_trips(const Repetition& loop) const;
+  ValueId laid_along(const Repetition& loop, std::size_t scan, ValueId stacked);
 
   const std::map<std::string, InputSpec>& inputs_;
   ThreadPool& pool_;

@@ -1,14 +1,21 @@
-// The private operator for an If that is decided at run time; the planner (graph/late_control_flow.cc) makes it.
+// Private operators for control flow that is decided at run time; the planner (graph/late_control_flow.cc) makes them.
 //
 //   If(condition, captured...)                       the outputs of then_branch or else_branch, which both read the
 //                                                    captured values
+//   Loop(trips?, condition?, state..., captured...)  the states after the last trip, and what each trip gave besides,
+//                                                    stacked; Scan is the same, for messages
 //
-// A branch is an attribute, a specialised graph. Parameters that it reads are among the captured values, so that the
-// version of an output covers all it was computed from.
+// A body is an attribute, a specialised graph. Parameters that it reads are among the captured values, so that the
+// version of an output covers all it was computed from. Attributes of Loop: `body`, from (trip's number, state...,
+// captured...) to (condition, state..., scan...); `states`, how many; `trips`, how many it will be if that is known
+// (always with scans), -1 otherwise; `why`, why it was not unrolled.
 //
 // The gradient of If is an If, whose branches compute theirs again and from it the gradients of the captured values;
-// zero for those that a branch does not use.
+// zero for those that a branch does not use. A Loop that was not unrolled has none.
 #include "graph/ops/control.h"
+
+#include <cstring>
+#include <limits>
 
 #include "graph/canonicalize.h"
 #include "graph/differentiate.h"
@@ -30,13 +37,15 @@ struct Run {
 
   void step(std::int64_t nodes) {
     left -= nodes;
-    if (left < 0) throw user_error("it ran {} nodes and has not ended", kControlStepLimit);
+    if (left < 0) throw user_error("it ran {} nodes and has not ended; shorten the loop", kControlStepLimit);
   }
 };
 
 std::vector<Tensor> run_control(const Node& node, std::span<const Tensor> inputs, Run& run);
 
-bool is_control(const Node& node) { return node.domain == "retune" && node.op == "If"; }
+bool is_control(const Node& node) {
+  return node.domain == "retune" && (node.op == "If" || node.op == "Loop" || node.op == "Scan");
+}
 
 TypeShape type_of(const Graph& graph, ValueId id) {
   return id == kNoValue ? TypeShape{} : TypeShape{graph.value(id).dtype, *graph.value(id).shape};
@@ -45,7 +54,8 @@ TypeShape type_of(const Graph& graph, ValueId id) {
 // A body made ready to run, once for all trips.
 class Program {
  public:
-  explicit Program(const Graph& graph) : graph_(graph), uses_(graph.values().size(), 0) {
+  Program(const Graph& graph, Run& run) : graph_(graph), uses_(graph.values().size(), 0) {
+    run.step(1 + static_cast<std::int64_t>(graph.nodes().size()));  // work also where no trip follows
     for (const Node& node : graph.nodes()) {
       ops_.push_back(&OpRegistry::standard().require(node));
       types_.emplace_back();
@@ -94,11 +104,52 @@ bool is_true(const Tensor& condition) { return condition.cast(DType::kBool).data
 
 std::vector<Tensor> run_if(const Node& node, std::span<const Tensor> inputs, Run& run) {
   const auto branch = node.attributes.graph(is_true(inputs[0]) ? "then_branch" : "else_branch");
-  return Program(*branch)(inputs.subspan(1), run);
+  return Program(*branch, run)(inputs.subspan(1), run);
+}
+
+Shape stacked(const Shape& shape, std::int64_t trips) {
+  std::vector<std::int64_t> extents = shape.extents();
+  extents.insert(extents.begin(), trips);
+  return Shape(std::move(extents));
+}
+
+std::vector<Tensor> run_loop(const Node& node, std::span<const Tensor> inputs, Run& run) {
+  const auto body = node.attributes.graph("body");
+  const auto states = static_cast<std::size_t>(node.attributes.i("states", 0));
+  const std::int64_t expected = node.attributes.i("trips", -1);
+  const std::int64_t trips = inputs[0].defined() ? inputs[0].cast(DType::kI64).data<std::int64_t>()[0]
+                                                 : std::numeric_limits<std::int64_t>::max();
+  bool go = !inputs[1].defined() || is_true(inputs[1]);
+  const Program program(*body, run);
+  // The trip's number stands where the trip count and the condition stood.
+  std::vector<Tensor> given(inputs.begin() + 1, inputs.end());
+  std::vector<Tensor> scans;
+  for (std::size_t i = 1 + states; i < body->outputs.size(); ++i) {
+    const TypeShape type = type_of(*body, body->outputs[i]);
+    scans.push_back(run.allocate(type.dtype, stacked(type.shape, expected)));
+  }
+  const Shape number = *body->value(body->inputs[0]).shape;
+  std::int64_t trip = 0;
+  for (; trip < trips && go; ++trip) {
+    given[0] = Tensor::scalar(trip).reshaped(number);
+    const std::vector<Tensor> results = program(given, run);
+    go = is_true(results[0]);
+    for (std::size_t i = 0; i < states; ++i) given[1 + i] = results[1 + i];
+    for (std::size_t i = 0; i < scans.size(); ++i) {
+      const Tensor& row = results[1 + states + i];
+      if (row.bytes() != 0)
+        std::memcpy(scans[i].mutable_raw() + static_cast<std::size_t>(trip) * row.bytes(), row.raw(), row.bytes());
+    }
+  }
+  if (!scans.empty() && trip != expected)
+    throw std::logic_error(fmt::format("{}: {} trips, planned {}", node.text(), trip, expected));
+  std::vector<Tensor> outputs(given.begin() + 1, given.begin() + 1 + static_cast<std::ptrdiff_t>(states));
+  outputs.insert(outputs.end(), scans.begin(), scans.end());
+  return outputs;
 }
 
 std::vector<Tensor> run_control(const Node& node, std::span<const Tensor> inputs, Run& run) {
-  return run_if(node, inputs, run);
+  return node.op == "If" ? run_if(node, inputs, run) : run_loop(node, inputs, run);
 }
 
 void forward_control(ForwardContext& c) {
@@ -117,6 +168,19 @@ void infer_if(InferContext& c) {
   for (int i = 0; i < c.output_count(); ++i) {
     const TypeShape type = type_of(*branch, branch->outputs[static_cast<std::size_t>(i)]);
     c.set(i, type.dtype, type.shape);
+  }
+}
+
+void infer_loop(InferContext& c) {
+  for (const int i : {0, 1})
+    if (c.has(i) && c.shape(i).numel() != 1)
+      throw user_error("{} must be one element, got {}", i == 0 ? "the trip count" : "the condition",
+                       c.shape(i).text());
+  const auto body = c.attributes().graph("body");
+  const auto states = static_cast<int>(c.attributes().i("states", 0));
+  for (int i = 0; i < c.output_count(); ++i) {
+    const TypeShape type = type_of(*body, body->outputs[static_cast<std::size_t>(1 + i)]);
+    c.set(i, type.dtype, i < states ? type.shape : stacked(type.shape, c.attributes().i("trips", -1)));
   }
 }
 
@@ -163,6 +227,14 @@ void vjp_if(VjpContext& c) {
   for (std::size_t i = 0; i < wanted.size(); ++i) c.give(static_cast<int>(wanted[i]) + 1, gradients[i]);
 }
 
+void vjp_loop(VjpContext& c) {
+  throw user_error(
+      "{} has no gradient: {}; only a loop that unrolls to at most 4096 nodes has one, so make its trip count a "
+      "constant or "
+      "an integer input, or the loop shorter",
+      c.node().text(), c.attributes().s("why", "it was not unrolled"));
+}
+
 Op control(std::string name, void (*infer)(InferContext&), void (*vjp)(VjpContext&)) {
   return {.domain = "retune",
           .name = std::move(name),
@@ -175,7 +247,8 @@ Op control(std::string name, void (*infer)(InferContext&), void (*vjp)(VjpContex
 }  // namespace
 
 std::vector<Op> control_ops() {
-  return {control("If", infer_if, vjp_if)};
+  return {control("If", infer_if, vjp_if), control("Loop", infer_loop, vjp_loop),
+          control("Scan", infer_loop, vjp_loop)};
 }
 
 }  // namespace retune

@@ -1,7 +1,8 @@
-// If that is decided at run time.
+// If, Loop and Scan that are decided at run time.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cmath>
 #include <functional>
 
@@ -176,8 +177,191 @@ TEST(LateIf, BranchesOfTwoShapesAreForAConditionThatIsKnownWhilePlanning) {
   EXPECT_THAT(uneven(session, false, {"x"}), HasSubstr("'x' has no gradient here"));
 }
 
-// A late If in each trip of an unrolled loop: h <- if sum(h) > 0 then h * w else -h.
-TEST(LateIf, StandsInLoops) {
+// (h, n) <- (h * w, n + 1) while sum(h) < 100, at most `count` times.
+Graph growth(std::optional<std::int64_t> count) {
+  Graph g;
+  GraphBuilder b(g);
+  const ValueId h = g.add_input("h", DType::kF64), w = g.add_input("w", DType::kF64);
+  Node node{.op = "Loop", .version = 13, .name = "/grow", .file = "m.onnx"};
+  node.inputs = {count ? g.add_constant(Tensor::scalar(*count)) : kNoValue, kNoValue, h,
+                 g.add_constant(Tensor::scalar<std::int64_t>(0)), w};
+  node.attributes.set(
+      "body", body({"trip", "go", "h", "n"}, {"w"}, [](GraphBuilder& t) {
+        const ValueId next = t.mul(named(t, "h"), named(t, "w"));
+        const ValueId sum = t.op("ReduceSum", {next}, {{"keepdims", std::int64_t{0}}});
+        const ValueId one = t.constant(Tensor::scalar<std::int64_t>(1));
+        return std::vector{t.op("Less", {sum, t.scalar(100, DType::kF64)}), next, t.add(named(t, "n"), one)};
+      }));
+  g.add_node(std::move(node), {"last", "trips"});
+  return g;
+}
+
+std::string message_of(Session& session, Graph graph, Request request) {
+  const auto start = std::chrono::steady_clock::now();
+  std::string message = "no error";
+  try {
+    session.run(std::make_shared<const Graph>(std::move(graph)), {}, request);
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60)) << message;
+  EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+  return message;
+}
+
+Request growth_request(double factor) {
+  Request request;
+  request.inputs = {{"h", {Tensor::of<double>({2}, {1, 2})}}, {"w", {Tensor::of<double>({2}, {factor, factor})}}};
+  request.outputs = {"last", "trips"};
+  return request;
+}
+
+TEST(LateLoop, RunsUntilItsConditionIsFalse) {
+  Session session({.threads = 1});
+  const auto graph = std::make_shared<const Graph>(growth(std::nullopt));
+  for (const double factor : {2.0, 10.0, 1.5}) {
+    double a = 1, b = 2;
+    std::int64_t trips = 0;
+    do {
+      a *= factor;
+      b *= factor;
+      ++trips;
+    } while (a + b < 100);
+    const Results results = session.run(graph, {}, growth_request(factor));
+    EXPECT_TRUE(identical(results["last"].tensor, Tensor::of<double>({2}, {a, b})));
+    EXPECT_EQ(results["trips"].tensor.to_i64()[0], trips);
+  }
+  EXPECT_EQ(session.counters().plans_made, 1);
+}
+
+TEST(LateLoop, GradientIsAnErrorThatSaysWhatToDo) {
+  Session session({.threads = 1});
+  Request request = growth_request(2);
+  request.loss = "last";
+  request.wrt = {"h"};
+  const std::string message = message_of(session, growth(20), request);
+  for (const char* part : {"Loop node '/grow' in m.onnx has no gradient", "condition is known only at run time",
+                           "unrolls", "make its trip count a constant"})
+    EXPECT_THAT(message, HasSubstr(part));
+}
+
+TEST(LateLoop, WithoutEndIsAnError) {
+  Session session({.threads = 1});
+  EXPECT_THAT(message_of(session, growth(std::nullopt), growth_request(0.5)), HasSubstr("has not ended"));
+}
+
+// h <- h * w + x[trip], for a count of trips; each h is a scan output.
+Graph long_loop(std::int64_t count) {
+  Graph g;
+  const ValueId h = g.add_input("h", DType::kF64), x = g.add_input("x", DType::kF64);
+  Node node{.op = "Loop", .version = 13, .name = "/long"};
+  node.inputs = {g.add_constant(Tensor::scalar(count)), kNoValue, h, x};
+  node.attributes.set("body", body({"trip", "go", "h"}, {"x"}, [](GraphBuilder& t) {
+                        const ValueId rows = t.op("Shape", {named(t, "x")}, {{"end", std::int64_t{1}}});
+                        const ValueId row = t.op("Mod", {named(t, "trip"), rows});
+                        const ValueId picked = t.op("Squeeze", {t.op("Gather", {named(t, "x"), row}), t.ints({0})});
+                        const ValueId next = t.add(t.mul(named(t, "h"), t.scalar(0.5, DType::kF64)), picked);
+                        return std::vector{named(t, "go"), next, next};
+                      }));
+  g.add_node(std::move(node), {"last", "all"});
+  return g;
+}
+
+TEST(LateLoop, StacksMoreTripsThanArePlannedOneByOne) {
+  constexpr std::int64_t kTrips = 3000;
+  Request request;
+  const Tensor x = random_f64({5, 2}, 1);
+  request.inputs = {{"h", {random_f64({2}, 2)}}, {"x", {x}}};
+  request.outputs = {"last", "all"};
+  Session session({.threads = 1});
+  const Results results = session.run(std::make_shared<const Graph>(long_loop(kTrips)), {}, request);
+  std::vector<double> h = request.inputs["h"].tensor.to_f64();
+  ASSERT_EQ(results["all"].tensor.shape(), (Shape{kTrips, 2}));
+  const double* all = results["all"].tensor.data<double>();
+  for (std::int64_t t = 0; t < kTrips; ++t)
+    for (std::size_t i = 0; i < 2; ++i) {
+      h[i] = h[i] * 0.5 + x.data<double>()[static_cast<std::size_t>(t % 5) * 2 + i];
+      EXPECT_DOUBLE_EQ(all[static_cast<std::size_t>(t) * 2 + i], h[i]);
+    }
+  EXPECT_DOUBLE_EQ(results["last"].tensor.data<double>()[1], h[1]);
+  request.loss = "last";
+  request.wrt = {"h"};
+  EXPECT_THAT(message_of(session, long_loop(kTrips), request), HasSubstr("4096 nodes"));
+}
+
+TEST(LateLoop, TripsWithoutMeasureAreRefusedWhilePlanning) {
+  Session session({.threads = 1});
+  Request request;
+  request.inputs = {{"h", {random_f64({2}, 2)}}, {"x", {random_f64({5, 2}, 1)}}};
+  request.outputs = {"last", "all"};
+  const std::string message = message_of(session, long_loop(std::int64_t{1} << 62), request);
+  for (const char* part : {"'/long'", "4611686018427387904 trips"}) EXPECT_THAT(message, HasSubstr(part));
+  EXPECT_LT(session.peak_bytes(), 1 << 20);
+}
+
+// How many scan outputs there are depends on floats: they are known while planning, or it is refused.
+TEST(LateLoop, ACountOfScansIsPlannedFromTheInputs) {
+  Graph g = growth(std::nullopt);
+  Node node = g.nodes()[0];
+  node.attributes.set("body", body({"trip", "go", "h", "n"}, {"w"}, [](GraphBuilder& t) {
+                        const ValueId next = t.mul(named(t, "h"), named(t, "w"));
+                        const ValueId sum = t.op("ReduceSum", {next}, {{"keepdims", std::int64_t{0}}});
+                        return std::vector{t.op("Less", {sum, t.scalar(100, DType::kF64)}), next, named(t, "n"), next};
+                      }));
+  g.add_node(std::move(node), {"other", "count", "all"});
+  Session session({.threads = 1});
+  Request request = growth_request(2);
+  request.outputs = {"all"};
+  const auto graph = std::make_shared<const Graph>(std::move(g));
+  EXPECT_EQ(session.run(graph, {}, request)["all"].tensor.shape(), (Shape{6, 2}));
+}
+
+TEST(LateScan, CutsAndStacksAsAnUnrolledOne) {
+  constexpr std::int64_t kTrips = 2500;
+  const Body running = body({"sum", "p"}, {"w"}, [](GraphBuilder& t) {
+    const ValueId next = t.add(named(t, "sum"), t.mul(named(t, "p"), named(t, "w")));
+    return std::vector{next, next, t.mul(next, t.scalar(2, DType::kF64))};
+  });
+  Graph g;
+  Node node{.op = "Scan", .version = 11, .name = "/scan"};
+  for (const char* name : {"sum", "x", "w"}) node.inputs.push_back(g.add_input(name, DType::kF64));
+  node.attributes = {{"body", running},
+                     {"num_scan_inputs", std::int64_t{1}},
+                     {"scan_input_axes", std::vector<std::int64_t>{1}},
+                     {"scan_input_directions", std::vector<std::int64_t>{1}},
+                     {"scan_output_axes", std::vector<std::int64_t>{-1, 0}},
+                     {"scan_output_directions", std::vector<std::int64_t>{0, 1}}};
+  g.add_node(std::move(node), {"last", "along", "backwards"});
+  Request request;
+  request.inputs = {{"sum", {random_f64({2}, 1)}}, {"x", {random_f64({2, kTrips}, 2)}}, {"w", {random_f64({2}, 3)}}};
+  request.outputs = {"last", "along", "backwards"};
+  Session session({.threads = 1});
+  const auto graph = std::make_shared<const Graph>(std::move(g));
+  const Results results = session.run(graph, {}, request);
+  std::vector<double> sum = request.inputs["sum"].tensor.to_f64(), w = request.inputs["w"].tensor.to_f64();
+  const double* x = request.inputs["x"].tensor.data<double>();
+  const double *along = results["along"].tensor.data<double>(), *backwards = results["backwards"].tensor.data<double>();
+  ASSERT_EQ(results["along"].tensor.shape(), (Shape{2, kTrips}));
+  ASSERT_EQ(results["backwards"].tensor.shape(), (Shape{kTrips, 2}));
+  for (std::int64_t t = 0; t < kTrips; ++t)
+    for (std::int64_t i = 0; i < 2; ++i) {
+      double& s = sum[static_cast<std::size_t>(i)];
+      s += x[i * kTrips + kTrips - 1 - t] * w[static_cast<std::size_t>(i)];
+      EXPECT_DOUBLE_EQ(along[i * kTrips + t], s);
+      EXPECT_DOUBLE_EQ(backwards[(kTrips - 1 - t) * 2 + i], 2 * s);
+    }
+  request.loss = "last";
+  request.wrt = {"w"};
+  try {
+    session.run(graph, {}, request);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("Scan node '/scan' has no gradient"));
+  }
+}
+
+// A late If in each trip of an unrolled loop, and a late loop in a branch: h <- if sum(h) > 0 then h * w else -h.
+TEST(LateIf, StandsInLoopsAndHoldsThem) {
   const Body trip = body({"trip", "go", "h"}, {"w"}, [](GraphBuilder& t) {
     const ValueId sum = t.op("ReduceSum", {named(t, "h")}, {{"keepdims", std::int64_t{0}}});
     const ValueId positive = t.op("Greater", {sum, t.sub(sum, sum)});  // zero of any type
@@ -207,6 +391,54 @@ TEST(LateIf, StandsInLoops) {
                  return std::vector<Tensor>{Tensor::vector(h)};
                },
            .gradients = {2, 3}});
+}
+
+TEST(LateIf, AGradientThroughALateLoopInABranchIsAnError) {
+  const Graph inner = growth(std::nullopt);
+  Graph g;
+  GraphBuilder b(g);
+  const ValueId h = g.add_input("h", DType::kF64), w = g.add_input("w", DType::kF64);
+  const ValueId sum = b.op("ReduceSum", {h}, {{"keepdims", std::int64_t{0}}});
+  Node node{.op = "If", .inputs = {b.op("Greater", {sum, b.scalar(0, DType::kF64)}), h, w, h}};
+  node.attributes.set(
+      "then_branch", body({}, {"h", "w"}, [&](GraphBuilder& t) {
+        Node loop = inner.nodes()[0];
+        loop.inputs = {kNoValue, kNoValue, named(t, "h"), t.constant(Tensor::scalar<std::int64_t>(0)), named(t, "w")};
+        return std::vector{t.graph().add_node(std::move(loop), {"grown", "times"})[0]};
+      }));
+  node.attributes.set("else_branch",
+                      body({}, {"h"}, [](GraphBuilder& e) { return std::vector{e.neg(named(e, "h"))}; }));
+  g.add_node(std::move(node), {"last"});
+  Request request = growth_request(2);
+  request.outputs = {"last"};
+  Session session({.threads = 1});
+  EXPECT_EQ(message_of(session, g, request), "no error");
+  request.loss = "last";
+  request.wrt = {"h"};
+  EXPECT_THAT(message_of(session, g, request), HasSubstr("Loop node '/grow' in m.onnx has no gradient"));
+}
+
+// Loops in loops in loops: each level would be tried trip by trip.
+TEST(LateLoop, NestingDoesNotMultiplyThePlannersWork) {
+  Body level = body({"trip", "go", "h"}, {}, [](GraphBuilder& t) {
+    return std::vector{named(t, "go"), t.op("Tanh", {named(t, "h")})};
+  });
+  const auto loop_of = [](const Body& inner, ValueId h, ValueId count) {
+    return Node{.op = "Loop", .name = "/nest", .inputs = {count, kNoValue, h}, .attributes = {{"body", inner}}};
+  };
+  for (int depth = 0; depth < 25; ++depth)
+    level = body({"trip", "go", "h"}, {}, [&](GraphBuilder& t) {
+      const ValueId count = t.constant(Tensor::scalar<std::int64_t>(1000));
+      return std::vector{named(t, "go"), t.graph().add_node(loop_of(level, named(t, "h"), count), {"inner"})[0]};
+    });
+  Graph g;
+  const ValueId h = g.add_input("h", DType::kF64);
+  g.add_node(loop_of(level, h, g.add_constant(Tensor::scalar<std::int64_t>(1000))), {"last"});
+  Request request;
+  request.inputs["h"] = {random_f64({2}, 1)};
+  request.outputs = {"last"};
+  Session session({.threads = 1});
+  EXPECT_THAT(message_of(session, g, request), HasSubstr("'/nest'"));
 }
 
 }  // namespace
