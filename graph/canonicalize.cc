@@ -59,6 +59,8 @@ Graph prune(const Graph& graph) {
     }
   }
   for (const ValueId id : graph.outputs) result.outputs.push_back(ids[static_cast<std::size_t>(id)]);
+  result.inputs.clear();  // in their own order, which need not be that of the values
+  for (const ValueId id : graph.inputs) result.inputs.push_back(ids[static_cast<std::size_t>(id)]);
   return result;
 }
 

@@ -6,6 +6,7 @@
 
 #include "graph/import.h"
 #include "graph/op_registry.h"
+#include "graph/specialize.h"
 #include "weights/onnx_proto.h"
 
 namespace retune {
@@ -22,11 +23,10 @@ std::vector<fs::path> subfolders(const fs::path& folder, const std::string& pref
   return found;
 }
 
-// An operator of the graph or its subgraphs that no family has. If is inlined by the planner and in no family.
+// An operator of the graph or its subgraphs that no family has.
 std::optional<std::string> unknown_operator(const Graph& graph) {
   for (const Node& node : graph.nodes()) {
-    const bool inlined = node.domain.empty() && node.op == "If";
-    if (!inlined && OpRegistry::standard().find(node.domain, node.op, node.version) == nullptr)
+    if (!is_control_flow(node) && OpRegistry::standard().find(node.domain, node.op, node.version) == nullptr)
       return node.domain.empty() ? node.op : node.domain + "." + node.op;
     for (const auto& [name, content] : node.attributes.items())
       if (const auto* sub = std::get_if<std::shared_ptr<const Graph>>(&content))

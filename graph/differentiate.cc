@@ -41,11 +41,21 @@ std::vector<ValueId> differentiate(Graph& graph, ValueId loss, const std::vector
   if (!is_float(graph.value(loss).dtype))
     throw user_error("cannot differentiate '{}': it is of type {}, not a float", graph.value(loss).name,
                      dtype_name(graph.value(loss).dtype));
+  if (!reached_from(graph, wrt)[static_cast<std::size_t>(loss)]) return std::vector<ValueId>(wrt.size(), kNoValue);
+  GraphBuilder builder(graph);
+  return pull_back(graph, {{loss, ones_like(builder, loss)}}, wrt);
+}
+
+std::vector<ValueId> pull_back(Graph& graph, const std::vector<std::pair<ValueId, ValueId>>& seeds,
+                               const std::vector<ValueId>& wrt) {
   const std::vector<bool> depends = reached_from(graph, wrt);
   std::vector<ValueId> cotangents(graph.values().size(), kNoValue);
   const std::size_t forward_nodes = graph.nodes().size();
   GraphBuilder builder(graph);
-  if (depends[static_cast<std::size_t>(loss)]) cotangents[static_cast<std::size_t>(loss)] = ones_like(builder, loss);
+  for (const auto& [value, cotangent] : seeds) {
+    ValueId& total = cotangents[static_cast<std::size_t>(value)];
+    if (depends[static_cast<std::size_t>(value)]) total = total == kNoValue ? cotangent : builder.add(total, cotangent);
+  }
 
   for (std::size_t index = forward_nodes; index-- > 0;) {
     const Node node = graph.nodes()[index];  // a copy: the builder grows the list

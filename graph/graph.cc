@@ -175,6 +175,14 @@ void Graph::replace_node(std::size_t index, Node node, int extra_outputs) {
   nodes_[index] = std::move(node);
 }
 
+void Graph::cut_back(std::size_t value_count, std::size_t node_count) {
+  for (std::size_t i = value_count; i < values_.size(); ++i)
+    if (!values_[i].name.empty()) by_name_.erase(values_[i].name);
+  values_.resize(value_count);
+  nodes_.resize(node_count);
+  std::erase_if(inputs, [&](ValueId id) { return static_cast<std::size_t>(id) >= value_count; });
+}
+
 void Graph::rename(ValueId id, std::string value_name) {
   Value& target = value(id);
   if (target.name == value_name) return;

@@ -111,6 +111,9 @@ class Graph {
   // its own order; `extra_outputs` new unnamed values follow them. Inputs must be computed by earlier nodes.
   void replace_node(std::size_t index, Node node, int extra_outputs);
 
+  // Takes back what was appended since there were so many values and nodes.
+  void cut_back(std::size_t value_count, std::size_t node_count);
+
   // Renames; throws a user error if another value has the name.
   void rename(ValueId id, std::string value_name);
 

@@ -44,6 +44,7 @@ std::vector<Op> every_op() {
   take(onnx_attention_ops());
   take(contrib_attention_ops());
   take(rotary_ops());
+  take(control_ops());
   return all;
 }
 

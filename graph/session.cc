@@ -312,6 +312,14 @@ std::string plan_key(const Graph* graph, const Request& request) {
   return key;
 }
 
+// What a plan has as a constant has no gradient; a zero would be wrong.
+void refuse_gradients_of(const std::vector<std::string>& pins, const Request& request) {
+  for (const std::string& name : pins)
+    if (std::find(request.wrt.begin(), request.wrt.end(), name) != request.wrt.end())
+      throw user_error("'{}' has no gradient here: shapes depend on its values, so it must be known while planning",
+                       name);
+}
+
 }  // namespace
 
 Session::Session(SessionOptions options) : state_(std::make_unique<State>(options)) {}
@@ -344,6 +352,7 @@ Results Session::run(const std::shared_ptr<const Graph>& graph, const Parameters
                                [](const auto& a, const auto& b) { return a.second.last_used < b.second.last_used; }));
         entry = state_->plans.emplace(key, State::PlanEntry{graph, std::move(plan), 0}).first;
       } catch (const NeedsInput& needs) {
+        refuse_gradients_of(needs.inputs, request);
         auto& pins = state_->extra_pins[base_key];
         const std::size_t before = pins.size();
         for (const std::string& name : needs.inputs)

@@ -18,15 +18,19 @@ struct InputSpec {
 };
 
 // Returns a graph with the same value names in which every shape is concrete: integer and shape arithmetic is folded
-// (constants up to 65,536 elements), an If with a constant condition is inlined, and only what `outputs` (value names)
-// need is kept. Throws NeedsInput if a shape depends on the value of an input that is not pinned; user errors name the
-// node. `inputs` must name every input that the outputs reach.
+// (constants up to 65,536 elements), an If with a constant condition is inlined, a Loop or Scan whose trips can be
+// counted is unrolled (up to 4,096 nodes in all), and only what `outputs` (value names) need is kept. Throws NeedsInput
+// if a shape depends on the value of an input that is not pinned; user errors name the node. `inputs` must name every
+// input that the outputs reach.
 Graph specialize(const Graph& graph, const std::map<std::string, InputSpec>& inputs,
                  const std::vector<std::string>& outputs, ThreadPool& pool);
 
-// A shape depends on the values of these inputs; plan again with them pinned.
+// A shape, a condition or a trip count depends on the values of these inputs; plan again with them pinned.
 struct NeedsInput {
   std::vector<std::string> inputs;
 };
+
+// Whether the node is an If, Loop or Scan, which specialize() handles: they are in no operator family.
+bool is_control_flow(const Node& node);
 
 }  // namespace retune

@@ -1,6 +1,7 @@
 #include "graph/summary.h"
 
 #include "graph/op_registry.h"
+#include "graph/specialize.h"
 
 namespace retune {
 
@@ -29,8 +30,7 @@ void count(const Graph& graph, GraphSummary& summary) {
     const std::string name = node.domain.empty() ? node.op : node.domain + "." + node.op;
     ++summary.nodes;
     ++summary.operators[name];
-    const bool inlined = node.domain.empty() && node.op == "If";  // by the planner
-    if (!inlined && OpRegistry::standard().find(node.domain, node.op, node.version) == nullptr)
+    if (!is_control_flow(node) && OpRegistry::standard().find(node.domain, node.op, node.version) == nullptr)
       ++summary.unsupported[name];
     for (const auto& [key, attribute] : node.attributes.items())
       if (const auto* body = std::get_if<std::shared_ptr<const Graph>>(&attribute)) count(**body, summary);

@@ -36,4 +36,6 @@ std::vector<Op> onnx_attention_ops();         // Attention
 std::vector<Op> contrib_attention_ops();      // MultiHeadAttention GroupQueryAttention
 std::vector<Op> rotary_ops();                 // RotaryEmbedding
 
+std::vector<Op> control_ops();  // If Loop Scan, private
+
 }  // namespace retune
