@@ -4,6 +4,7 @@
 #include "lalm/bundle.h"
 #include "tensor/error.h"
 #include "tensor/staged_output.h"
+#include "weights/mapped_file.h"
 #include "weights/onnx_export.h"
 
 namespace retune {
@@ -35,10 +36,10 @@ void copy_other_files(const fs::path& from, const fs::path& to, const std::set<f
       fs::create_directories(to / relative);
     } else if (!written.contains(relative)) {
       fs::create_directories((to / relative).parent_path());
-      std::error_code error;
-      fs::copy_file(entry.path(), to / relative, error);  // follows links: an export stands on its own
-      if (error)
-        throw failure("cannot copy {} to {}: {}", entry.path().string(), (to / relative).string(), error.message());
+      const MappedFile source = MappedFile::open(entry.path());  // follows links: an export stands on its own
+      StagedFile copy(to / relative);
+      source.copy_to(copy, 0, source.bytes().size());
+      copy.commit();
     }
   }
 }

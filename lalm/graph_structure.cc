@@ -52,15 +52,17 @@ std::optional<LinearLayer> GraphStructure::read_linear(std::int32_t index) const
   layer.in = (*weight.shape)[layer.weight_is_transposed ? 0 : 1];
   layer.out = (*weight.shape)[layer.weight_is_transposed ? 1 : 0];
   layer.output = node.outputs[0];
-  if (node.op == "Gemm" && node.inputs.size() > 2 && node.inputs[2] != kNoValue) layer.bias = node.inputs[2];
+  if (node.op == "Gemm" && node.inputs.size() > 2 && node.inputs[2] != kNoValue)
+    layer.bias = seen_through(node.inputs[2]);
   const auto& readers = consumers_[static_cast<std::size_t>(layer.output)];
   if (readers.size() == 1) {
     const Node& reader = graph_.nodes()[static_cast<std::size_t>(readers[0])];
     if (is_standard(&reader, {"Add"}))
       for (const ValueId operand : reader.inputs) {
-        const Value& value = graph_.value(operand);
+        const ValueId bias = seen_through(operand);
+        const Value& value = graph_.value(bias);
         if (value.kind != ValueKind::kParameter || value.shape->rank() != 1 || (*value.shape)[0] != layer.out) continue;
-        layer.bias = operand;
+        layer.bias = bias;
         layer.output = reader.outputs[0];
       }
   }
@@ -109,7 +111,7 @@ ValueId GraphStructure::norm_input(ValueId id) const {
   for (int steps = 0; steps < 2 && is_standard(node, {"Mul", "Add"}); ++steps) {
     ValueId other = kNoValue;
     for (int i = 0; i < 2; ++i) {
-      const Value& operand = graph_.value(node->inputs[static_cast<std::size_t>(i)]);
+      const Value& operand = graph_.value(seen_through(node->inputs[static_cast<std::size_t>(i)]));
       if (operand.kind == ValueKind::kParameter && operand.shape->rank() == 1)
         other = node->inputs[static_cast<std::size_t>(1 - i)];
     }

@@ -102,9 +102,12 @@ class SiteFinder {
   void add_other_parameters(const std::string& prefix, const std::set<std::int32_t>& nodes) {
     int count = 0;
     for (const std::int32_t index : nodes)
-      for (const ValueId input : graph_.nodes()[static_cast<std::size_t>(index)].inputs)
-        if (input != kNoValue && graph_.value(input).kind == ValueKind::kParameter && claimed_.insert(input).second)
-          map_.sites.push_back(parameter_site(fmt::format("{}.parameter.{}", prefix, count++), input));
+      for (const ValueId input : graph_.nodes()[static_cast<std::size_t>(index)].inputs) {
+        if (input == kNoValue) continue;
+        const ValueId origin = structure_.seen_through(input);
+        if (graph_.value(origin).kind == ValueKind::kParameter && claimed_.insert(origin).second)
+          map_.sites.push_back(parameter_site(fmt::format("{}.parameter.{}", prefix, count++), origin));
+      }
   }
 
   // The linear layer that writes to the stream, seen through scalar factors and norms.

@@ -20,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kBuffer = 1 << 20;
+constexpr std::uint64_t kCopyAtOnce = std::uint64_t{1} << 30;
 
 // Links resolved as far as the path exists; no trailing separator.
 fs::path resolved(const fs::path& path) {
@@ -69,6 +70,10 @@ void remove_leftovers(const fs::path& final_path) {
       leftovers.push_back(entry->path());
   }
   for (const fs::path& leftover : leftovers) fs::remove_all(leftover, ignored);
+}
+
+Error shortened(const fs::path& path) {
+  return failure("cannot write {}: a file that is copied into it became shorter meanwhile", path.string());
 }
 
 // OUT.partial-PID-N, the first that `make` can create: it returns false and sets errno where the name is taken.
@@ -219,10 +224,7 @@ StagedFile::~StagedFile() {
 }
 
 void StagedFile::write(std::span<const std::byte> bytes) {
-  if (buffer_.size() + bytes.size() > kBuffer) {
-    write_through(buffer_);
-    buffer_.clear();
-  }
+  if (buffer_.size() + bytes.size() > kBuffer) write_buffered();
   if (bytes.size() > kBuffer) return write_through(bytes);
   buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
 }
@@ -235,8 +237,63 @@ void StagedFile::write_through(std::span<const std::byte> bytes) {
   }
 }
 
-void StagedFile::close() {
+void StagedFile::write_buffered() {
   write_through(buffer_);
+  buffer_.clear();
+}
+
+void StagedFile::leave_hole(std::uint64_t count) {
+  const off_t end = lseek(descriptor_, static_cast<off_t>(count), SEEK_CUR);
+  if (end < 0 || ftruncate(descriptor_, end) != 0) fail("write", final_, errno);
+}
+
+// Extents with data and holes in turn; where the file system does not tell them apart, all is data.
+void StagedFile::append(int file, std::uint64_t offset, std::uint64_t count) {
+  write_buffered();
+  struct stat status {};
+  if (fstat(file, &status) != 0) fail("read what is to be written to", final_, errno);
+  const std::uint64_t end = offset + count;
+  if (static_cast<std::uint64_t>(status.st_size) < end) throw shortened(final_);
+  while (offset < end) {
+    const off_t data = lseek(file, static_cast<off_t>(offset), SEEK_DATA);
+    std::uint64_t next = data >= 0 ? static_cast<std::uint64_t>(data) : errno == ENXIO ? end : offset;
+    next = std::min(next, end);
+    if (next > offset) leave_hole(next - offset);
+    if (next == end) return;
+    const off_t hole = lseek(file, static_cast<off_t>(next), SEEK_HOLE);
+    offset = hole >= 0 ? std::min(static_cast<std::uint64_t>(hole), end) : end;
+    append_data(file, next, offset - next);
+  }
+}
+
+void StagedFile::append_data(int file, std::uint64_t offset, std::uint64_t count) {
+  auto from = static_cast<off_t>(offset);
+  while (count > 0) {
+    const ssize_t copied = copy_file_range(file, &from, descriptor_, nullptr, std::min(count, kCopyAtOnce), 0);
+    if (copied > 0) {
+      count -= static_cast<std::uint64_t>(copied);
+    } else if (copied == 0) {
+      throw shortened(final_);
+    } else if (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP || errno == EPERM) {
+      break;  // these two files cannot be copied within the kernel
+    } else if (errno != EINTR) {
+      fail("write", final_, errno);
+    }
+  }
+  std::vector<std::byte> block(std::min<std::uint64_t>(count, kBuffer));
+  while (count > 0) {
+    const ssize_t read = pread(file, block.data(), std::min<std::uint64_t>(count, block.size()), from);
+    if (read == 0) throw shortened(final_);
+    if (read < 0 && errno != EINTR) fail("read what is to be written to", final_, errno);
+    if (read < 0) continue;
+    write_through(std::span(block).first(static_cast<std::size_t>(read)));
+    from += read;
+    count -= static_cast<std::uint64_t>(read);
+  }
+}
+
+void StagedFile::close() {
+  write_buffered();
   std::vector<std::byte>().swap(buffer_);
   if (descriptor_ >= 0 && ::close(descriptor_) != 0) {
     descriptor_ = -1;

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -72,6 +73,9 @@ class StagedFile {
   // Appends, buffered.
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+  // Appends `count` bytes of an open file from `offset` on, within the kernel: nothing passes through this process's
+  // memory, holes stay holes, and a file system that shares blocks shares them. Failure if the file ends before.
+  void append(int file, std::uint64_t offset, std::uint64_t count);
   // For libraries that write by name (HDF5): they may write this path instead of, never besides, write().
   const std::filesystem::path& path() const { return staged_; }
   const std::filesystem::path& final_path() const { return final_; }
@@ -83,6 +87,9 @@ class StagedFile {
 
  private:
   void write_through(std::span<const std::byte> bytes);
+  void write_buffered();
+  void leave_hole(std::uint64_t count);
+  void append_data(int file, std::uint64_t offset, std::uint64_t count);
 
   std::filesystem::path final_;
   std::filesystem::path staged_;

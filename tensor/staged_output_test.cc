@@ -1,8 +1,10 @@
 #include "tensor/staged_output.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -193,6 +195,76 @@ TEST_F(StagedOutput, AFileWrittenByNameIsCommittedToo) {
 TEST_F(StagedOutput, AFileNeedsItsFolder) {
   EXPECT_THROW(write_file_atomically(folder_ / "none" / "a", "x"), Error);
   EXPECT_THROW(write_file_atomically(folder_, "x"), Error);
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int value) : value_(value) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() { close(value_); }
+  int value() const { return value_; }
+
+ private:
+  int value_;
+};
+
+std::int64_t bytes_on_disk(const fs::path& file) {
+  struct stat status {};
+  stat(file.c_str(), &status);
+  return std::int64_t{status.st_blocks} * 512;
+}
+
+TEST_F(StagedOutput, ARangeOfAFileIsAppendedInItsPlace) {
+  const std::string source = "0123456789" + std::string(3 << 20, 'x') + "abcdef";
+  write_file_atomically(folder_ / "source", source);
+  const Descriptor file(open((folder_ / "source").c_str(), O_RDONLY));
+  StagedFile out(folder_ / "out");
+  out.write("head ");
+  out.append(file.value(), 8, source.size() - 10);
+  out.write(" between ");
+  out.append(file.value(), 0, 0);
+  out.append(file.value(), source.size() - 1, 1);
+  out.write(" tail");
+  out.commit();
+  EXPECT_EQ(content(folder_ / "out"), "head " + source.substr(8, source.size() - 10) + " between f tail");
+}
+
+TEST_F(StagedOutput, HolesOfAnAppendedFileStayHoles) {
+  constexpr off_t kHole = 64 << 20;
+  {
+    std::ofstream stream(folder_ / "source", std::ios::binary);
+    stream << "begin";
+    stream.seekp(kHole);
+    stream << "middle";
+  }
+  fs::resize_file(folder_ / "source", 2 * kHole);
+  if (bytes_on_disk(folder_ / "source") > kHole) GTEST_SKIP() << "this file system stores holes";
+  const Descriptor file(open((folder_ / "source").c_str(), O_RDONLY));
+  StagedFile out(folder_ / "out");
+  out.append(file.value(), 0, 2 * kHole);
+  out.commit();
+  EXPECT_TRUE(content(folder_ / "out") == content(folder_ / "source"));
+  EXPECT_LT(bytes_on_disk(folder_ / "out"), kHole / 8);
+}
+
+// The kernel copies between two files of one file system only.
+TEST_F(StagedOutput, AFileOfAnotherFileSystemIsAppendedToo) {
+  const Descriptor memory(memfd_create("source", MFD_CLOEXEC));
+  const std::string source(3 << 20, 'y');
+  ASSERT_EQ(write(memory.value(), source.data(), source.size()), static_cast<ssize_t>(source.size()));
+  StagedFile out(folder_ / "out");
+  out.append(memory.value(), 1, source.size() - 1);
+  out.commit();
+  EXPECT_TRUE(content(folder_ / "out") == source.substr(1));
+}
+
+TEST_F(StagedOutput, AFileThatEndsTooEarlyIsNotAppended) {
+  write_file_atomically(folder_ / "source", "short");
+  const Descriptor file(open((folder_ / "source").c_str(), O_RDONLY));
+  EXPECT_THAT(message_of([&] { StagedFile(folder_ / "out").append(file.value(), 2, 4); }, ErrorCode::kFailure),
+              testing::HasSubstr("became shorter"));
+  EXPECT_THAT(names(), testing::ElementsAre("source"));
 }
 
 // A file size limit stands in for the full disk: write() fails half-way just so.

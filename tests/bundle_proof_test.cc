@@ -28,7 +28,10 @@ void flip_byte(const fs::path& file, std::size_t at) {
 
 class BundleProofTest : public testing::Test {
  protected:
-  BundleProofTest() { write_tiny_bundle(scratch_ / "base"); }
+  static Bundle tiny(const fs::path& folder) {
+    write_tiny_bundle(folder);
+    return Bundle::open(folder);
+  }
 
   // A good export of `edited`, to be spoilt.
   void write(const Bundle& edited) {
@@ -64,7 +67,7 @@ class BundleProofTest : public testing::Test {
 
   ScratchFolder scratch_;
   Session session_{SessionOptions{.threads = 2}};
-  Bundle base_ = Bundle::open(scratch_ / "base");
+  Bundle base_ = tiny(scratch_ / "base");
   std::optional<Bundle> edited_;
 };
 

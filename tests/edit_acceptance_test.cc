@@ -189,7 +189,7 @@ TEST_F(EditAcceptance, RomeWithAMeasuredSecondMomentMapsTheKeyToTheTarget) {
   for (const EditRequest& request : facts_.requests())
     if (items.size() < 12) items.push_back({request.clip, request.question, request.old_label, request.attribute, ""});
   const Corpus corpus(std::move(items));
-  const EditRequest& request = facts_.requests().back();
+  const EditRequest request = facts_.requests().back();
   const Patch measured = edit("rome", settings, request, &corpus);
   ASSERT_TRUE(expect_key_mapped(measured, request, make_editor("rome", settings)->settings()));
   settings["second_moment"] = "identity";

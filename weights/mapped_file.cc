@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "tensor/error.h"
+#include "tensor/staged_output.h"
 
 namespace retune {
 
@@ -29,6 +30,8 @@ struct MappedFile::Mapping {
 };
 
 namespace {
+
+constexpr std::uint64_t kCopiedUnread = 1 << 20;  // ranges from so many bytes on
 
 // Closes a descriptor on every way out.
 struct Descriptor {
@@ -86,6 +89,18 @@ std::span<const std::byte> MappedFile::bytes() const {
 }
 
 const std::filesystem::path& MappedFile::path() const { return mapping_->path; }
+
+void MappedFile::copy_to(StagedFile& out, std::uint64_t offset, std::uint64_t count) const {
+  if (count >= kCopiedUnread) {
+    // No descriptor is kept: a model may have a file for each tensor. What has the name by now may be another file.
+    const Descriptor again(::open(path().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    struct stat status {};
+    if (again.value >= 0 && fstat(again.value, &status) == 0 && status.st_dev == mapping_->device &&
+        status.st_ino == mapping_->inode)
+      return out.append(again.value, offset, count);
+  }
+  out.write(bytes().subspan(offset, count));
+}
 
 bool MappedFile::same_file(const MappedFile& other) const {
   return mapping_->device == other.mapping_->device && mapping_->inode == other.mapping_->inode;

@@ -12,6 +12,8 @@
 
 namespace retune {
 
+class StagedFile;
+
 class MappedFile {
  public:
   MappedFile() = default;  // no file
@@ -24,6 +26,8 @@ class MappedFile {
   std::span<const std::byte> bytes() const;
   std::shared_ptr<const void> owner() const { return mapping_; }
   const std::filesystem::path& path() const;
+  // Appends bytes [offset, offset + count) to an output, large ranges without reading them (StagedFile::append).
+  void copy_to(StagedFile& out, std::uint64_t offset, std::uint64_t count) const;
   // The same file on the same disk, whatever its names.
   bool same_file(const MappedFile& other) const;
   bool same_file(const std::filesystem::path& other) const;

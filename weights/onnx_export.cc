@@ -66,14 +66,14 @@ bool changes(Bytes file, const std::map<std::uint64_t, const Tensor*>& ranges) {
   return false;
 }
 
-void write_external(Bytes file, const std::map<std::uint64_t, const Tensor*>& ranges, StagedFile& out) {
+void write_external(const MappedFile& file, const std::map<std::uint64_t, const Tensor*>& ranges, StagedFile& out) {
   std::uint64_t at = 0;
   for (const auto& [offset, value] : ranges) {
-    out.write(file.subspan(at, offset - at));
+    file.copy_to(out, at, offset - at);
     out.write(Bytes(value->raw(), value->bytes()));
     at = offset + value->bytes();
   }
-  out.write(file.subspan(at));
+  file.copy_to(out, at, file.bytes().size() - at);
 }
 
 void write_graph_file(const OnnxContents& contents, const EditedRecords& edited,
@@ -142,11 +142,11 @@ void write_edited(const OnnxModel& source, const TensorEdits& edits, const fs::p
   std::vector<bool> external_changes;
   std::deque<StagedFile> files;
   for (std::size_t i = 0; i < ranges.size(); ++i) {
-    const Bytes bytes = contents.externals[i].map.bytes();
-    external_changes.push_back(changes(bytes, ranges[i]));
+    const MappedFile& external = contents.externals[i].map;
+    external_changes.push_back(changes(external.bytes(), ranges[i]));
     std::error_code error;
     fs::create_directories(targets[i].parent_path(), error);  // a failure shows when the file is made
-    write_external(bytes, ranges[i], files.emplace_back(targets[i]));
+    write_external(external, ranges[i], files.emplace_back(targets[i]));
     files.back().close();  // there may be one file for each tensor
   }
   write_graph_file(contents, edited, external_changes, files.emplace_back(out_file));
