@@ -84,7 +84,7 @@ nlohmann::ordered_json version_json() {
 std::string version_text() {
   std::string text;
   const auto add = [&text](const std::string& name, const std::string& value) {
-    text += fmt::format("{:<15}{}\n", name, value);
+    text += fmt::format("{:<17}{}\n", name, value);
   };
   const nlohmann::ordered_json document = version_json();
   for (const auto& [name, value] : document.items()) {
