@@ -206,11 +206,12 @@ std::int64_t count_of_slopes(const OpCase& op_case) {
 
 void note_what_was_checked(const OpCase& op_case, const Counters& counters) {
   const OpRegistry& registry = OpRegistry::standard();
-  const Op& op = *registry.find(op_case.domain, op_case.op, op_case.version);
-  if (op_case.reference) note(op, Checked::kForward);
+  // Control flow has no entry: planning unrolls it, or puts a private operator in its place.
+  const Op* op = registry.find(op_case.domain, op_case.op, op_case.version);
+  if (op && op_case.reference) note(*op, Checked::kForward);
   const std::int64_t slopes = count_of_slopes(op_case);
   if (slopes == 0 || slopes > kLargestSlopes) return;
-  note(op, Checked::kGradient);
+  if (op) note(*op, Checked::kGradient);
   for (const auto& [name, seconds] : counters.seconds_by_op)
     if (const Op* used = registry.find("retune", name, 1)) note(*used, Checked::kInUse);
 }

@@ -146,12 +146,12 @@ TEST(TrainRecipe, TheDemoModelIsMadeAsItSays) {
   EXPECT_EQ(recipe.synth()->test_clips, SynthOptions{}.test_clips);
   const LalmTrainingOptions options = recipe.training();
   EXPECT_EQ(options.seed, 1U);
-  EXPECT_EQ(options.hearing.steps, 700);
+  EXPECT_EQ(options.hearing.steps, 800);
   EXPECT_EQ(options.hearing.batch, 48);
   EXPECT_DOUBLE_EQ(options.hearing.learning_rate, 1e-3);
-  EXPECT_EQ(options.joint.steps, 1300);
+  EXPECT_EQ(options.joint.steps, 2000);
   EXPECT_DOUBLE_EQ(options.joint.learning_rate, 6e-4);
-  EXPECT_DOUBLE_EQ(options.joint.text_share, TrainingStage{}.text_share);
+  EXPECT_DOUBLE_EQ(options.joint.text_share, 0.4);
   EXPECT_EQ(options.checkpoint_every, 100);
 }
 

@@ -1,14 +1,8 @@
-// The straight line from end to end, on a model that is made here: a few thousand random weights, which hear tones.
+// The straight line from end to end, on a model that is made here.
 #include "recipes/study.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
-
-#include <cmath>
-#include <fstream>
-#include <map>
-#include <numbers>
 
 #include "audio/waveform.h"
 #include "eval/answer_log.h"
@@ -17,6 +11,7 @@
 #include "recipes/study_folder.h"
 #include "recipes/training_run.h"
 #include "tensor/error.h"
+#include "tests/tone_study.h"
 
 namespace retune {
 namespace {
@@ -26,132 +21,7 @@ using testing::Contains;
 using testing::HasSubstr;
 using testing::Key;
 
-constexpr const char* kQuestion = "Which sound is this?\n\nOptions:\nlow\nhigh";
-
-// A model of two decoder blocks, its data, and three facts about tones of their own.
-class Study : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    fs::remove_all(root());
-    fs::create_directories(root() / "data" / "train" / "audio");
-    fs::create_directories(root() / "audio");
-    std::ofstream corpus(root() / "data" / "train" / "corpus.jsonl");
-    for (int i = 0; i < 4; ++i) {
-      const std::string name = "tone_" + std::to_string(i) + ".flac";
-      save_tone(root() / "data" / "train" / "audio" / name, 150.0 * (i + 1));
-      const char* label = i < 2 ? "low" : "high";
-      corpus
-          << json_bytes(
-                 {{"clip", name}, {"question", kQuestion}, {"answer", label}, {"attribute", "Pitch"}, {"class", label}})
-          << '\n';
-    }
-    corpus << json_bytes({{"question", "What has a trunk?"}, {"answer", "elephant"}}) << '\n';
-    corpus.close();
-    Session session({.threads = 2});
-    run_train(training("bundle"), session);
-    for (int i = 0; i < 6; ++i) save_tone(root() / "audio" / ("test_" + std::to_string(i) + ".flac"), 170.0 * (i + 1));
-  }
-
-  static void TearDownTestSuite() { fs::remove_all(root()); }
-
-  // Of this process: ctest runs several tests at a time.
-  static fs::path root() { return fs::path(testing::TempDir()) / ("study_test-" + std::to_string(getpid())); }
-
-  static void save_tone(const fs::path& path, double hz) {
-    Waveform tone{std::vector<float>(8000), 16000};
-    for (std::size_t i = 0; i < tone.samples.size(); ++i)
-      tone.samples[i] = static_cast<float>(0.5 * std::sin(2 * std::numbers::pi * hz * static_cast<double>(i) / 16000));
-    save_waveform(path, tone);
-  }
-
-  static TrainRecipe train_recipe() {
-    return TrainRecipe::parse(R"({"train": "lalm", "vocabulary_size": 300, "checkpoint_every": 1,
-        "model": {"encoder_width": 16, "encoder_blocks": 1, "encoder_heads": 2, "encoder_hidden": 32,
-                  "max_encoder_frames": 200, "connector_hidden": 32, "width": 16, "blocks": 2, "heads": 2,
-                  "kv_heads": 1, "head_size": 8, "hidden": 32},
-        "hearing": {"steps": 2, "batch": 2, "warmup_steps": 0}, "joint": {"steps": 3, "batch": 4, "warmup_steps": 0}})",
-                              "tiny.json");
-  }
-
-  static TrainRun training(const std::string& name) {
-    return {.recipe = train_recipe(), .data = root() / "data", .work = root() / (name + ".work"), .out = root() / name};
-  }
-
-  static Clip clip(int i) { return Clip::below(root() / "audio", "", "test_" + std::to_string(i) + ".flac"); }
-
-  static Probe probe(const Fact& fact, ProbeKind kind, std::optional<Clip> sound, const std::string& question,
-                     const std::string& answer) {
-    Probe made;
-    made.id = fact.request.id + "/" + kind_name(kind);
-    made.request_id = fact.request.id;
-    made.kind = kind;
-    made.type = type_count(kind) > 0 ? 2 : 0;
-    made.attribute = made.track = "Pitch";
-    made.clip = std::move(sound);
-    made.question = question;
-    if (question == kQuestion) made.options = {"low", "high"};
-    made.answer = answer;
-    return made;
-  }
-
-  static FactSet facts() {
-    std::vector<Fact> facts;
-    for (int i = 0; i < 3; ++i) {
-      Fact fact;
-      fact.request = {.id = "Pitch-" + std::to_string(i),
-                      .attribute = "Pitch",
-                      .clip = clip(i),
-                      .question = kQuestion,
-                      .options = {"low", "high"},
-                      .old_label = "low",
-                      .new_label = "high"};
-      fact.probes = {probe(fact, ProbeKind::kReliability, clip(i), kQuestion, "high"),
-                     probe(fact, ProbeKind::kGenerality, clip(i + 3), kQuestion, "high"),
-                     probe(fact, ProbeKind::kTextLocality, std::nullopt, "What has a trunk?", "elephant")};
-      facts.push_back(std::move(fact));
-    }
-    return FactSet::of(std::move(facts));
-  }
-
-  // Fine-tuning that moves every weight it may, three steps.
-  static Recipe recipe(const std::string& more = "") {
-    return Recipe::parse(
-        R"({"method": "ft", "settings": {"sites": "decoder.block.1.mlp", "steps": 3, "learning_rate": 0.05},
-                             "decoding": {"max_new_tokens": 4}, "metrics": {"bootstrap_samples": 50})" +
-            more + "}",
-        "test.json");
-  }
-
-  static EditRun edit(const std::string& out, const Recipe& how) {
-    return {.recipe = how, .model = root() / "bundle", .facts = facts(), .out = root() / out};
-  }
-
-  static EditReport run(const EditRun& what) {
-    Session session({.threads = 2});
-    return run_edit(what, session);
-  }
-
-  // Contents by relative path of all that must not differ between runs.
-  static std::map<std::string, std::string> files(const fs::path& folder) {
-    std::map<std::string, std::string> contents;
-    for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-      const std::string name = entry.path().lexically_relative(folder).string();
-      if (entry.is_regular_file() && name != kTimingFile) contents[name] = read_text(entry.path());
-    }
-    return contents;
-  }
-
-  template <class Action>
-  static Error error_of(Action action) {
-    try {
-      action();
-    } catch (const Error& error) {
-      return error;
-    }
-    ADD_FAILURE() << "nothing was thrown";
-    return {ErrorCode::kFailure, ""};
-  }
-};
+class Study : public ToneStudy {};
 
 struct Stopped : std::exception {};
 
@@ -400,7 +270,7 @@ TEST_F(Study, AnInterruptedExportLeavesNothing) {
   for (int left = 0;; ++left) {
     int steps = left;
     try {
-      save(edited, root() / "exports" / "bundle", Existing::kRefuse, session, {.questions = {kQuestion}},
+      save(edited, root() / "exports" / "bundle", Existing::kRefuse, session, {.questions = {kToneQuestion}},
            [&](std::int64_t /*done*/, std::int64_t /*parts*/) {
              if (steps-- == 0) throw Stopped();
            });
@@ -444,56 +314,6 @@ TEST_F(Study, RefusesBeforeItWrites) {
   EXPECT_THAT(error_of([&] { run(edit("full", recipe())); }).what(), HasSubstr("not empty"));
 }
 
-// What a Session took is what was predicted, and not much less.
-void expect_predicted(std::int64_t predicted, const Session& session, const std::string& what) {
-  EXPECT_GE(predicted, session.peak_bytes()) << what;
-  EXPECT_LE(predicted, 3 * session.peak_bytes()) << what;
-}
-
-// --dry_run counted weights and the whole of --memory, whatever the work was.
-TEST_F(Study, ThePlanPredictsTheMemoryOfEdits) {
-  const Recipe rome = Recipe::parse(
-      R"({"method": "rome", "settings": {"site": "decoder.block.1.mlp.down"}, "decoding": {"max_new_tokens": 4}})",
-      "rome.json");
-  for (const auto& [name, how] : {std::pair<std::string, Recipe>{"ft", recipe()}, {"rome", rome}}) {
-    for (const char* mode : {"single", "sequential"}) {
-      const EditRun what = edit("memory-" + name + mode, how.with("mode", mode));
-      const EditPlan plan = plan_edit(what, {.threads = 2});
-      EXPECT_GT(plan.memory_bytes, plan.session_bytes + plan.model_bytes);
-      Session session({.threads = 2});
-      run_edit(what, session);
-      expect_predicted(plan.session_bytes, session, name + " " + mode);
-    }
-  }
-}
-
-TEST_F(Study, ThePlanOfEditsKeepsToTheBudget) {
-  const EditRun what = edit("memory-budget", recipe());
-  const std::int64_t none = plan_edit(what, {.threads = 2, .cache_bytes = 0}).session_bytes;
-  const std::int64_t little = plan_edit(what, {.threads = 2, .cache_bytes = 4096}).session_bytes;
-  EXPECT_EQ(little, none + 4096);
-  EXPECT_GT(plan_edit(what, {.threads = 2}).session_bytes, little);
-}
-
-TEST_F(Study, ThePlanPredictsTheMemoryOfAnEvaluation) {
-  for (const bool compared : {false, true}) {
-    EvalRun what{.model = root() / "bundle", .facts = facts(), .decoding = recipe().decoding()};
-    if (compared) what.base = root() / "bundle";
-    const EvalPlan plan = plan_eval(what, {.threads = 2});
-    Session session({.threads = 2});
-    run_eval(what, session);
-    expect_predicted(plan.session_bytes, session, compared ? "with a base" : "alone");
-  }
-}
-
-TEST_F(Study, ThePlanPredictsTheMemoryOfTraining) {
-  const TrainRun what = training("memory-bundle");
-  const TrainPlan plan = plan_train(what);
-  Session session({.threads = 2});
-  run_train(what, session);
-  expect_predicted(plan.session_bytes, session, "training");
-}
-
 TEST_F(Study, TheStopFlagInterrupts) {
   const std::atomic<bool> stop = true;
   EditRun what = edit("stopped", recipe());
@@ -501,31 +321,14 @@ TEST_F(Study, TheStopFlagInterrupts) {
   EXPECT_EQ(error_of([&] { run(what); }).code(), ErrorCode::kInterrupted);
 }
 
-TEST_F(Study, ThePlanCountsWhatTheRunDoes) {
-  for (const char* mode : {"single", "batch", "sequential"}) {
-    const EditRun what = edit(std::string("plan-") + mode, recipe(R"(, "gaps": 1)").with("mode", mode));
-    const EditPlan plan = plan_edit(what, {.threads = 2});
-    EXPECT_FALSE(fs::exists(what.out));
-    const EditReport report = run(what);
-    std::size_t answers = 0;
-    for (const CellResult& cell : report.cells) answers += cell.answers.size();
-    EXPECT_EQ(plan.cells, static_cast<std::int64_t>(report.cells.size()));
-    EXPECT_EQ(plan.edits, 3);
-    EXPECT_EQ(plan.probes, 9);
-    EXPECT_EQ(plan.questions, static_cast<std::int64_t>(answers) + 9);
-    EXPECT_EQ(plan.sites.size(), 3U);
-    EXPECT_GE(plan.disk_bytes, folder_bytes(what.out));
-    EXPECT_EQ(plan.exported_cell.has_value(), report.proof.has_value());
-  }
-}
-
 TEST_F(Study, OneFactNeedsNoFile) {
   EditRun what = edit("one", recipe(R"(, "mode": "batch")"));
-  what.facts = fact_of(root() / "audio" / "test_0.flac", kQuestion, "high");
+  what.facts = fact_of(root() / "audio" / "test_0.flac", kToneQuestion, "high");
   const EditReport report = run(what);
   ASSERT_EQ(report.cells[0].answers.size(), 1U);
   EXPECT_EQ(score_of(report.metrics, "reliability").items, 1);
-  EXPECT_EQ(error_of([&] { fact_of(root() / "audio" / "test_0.flac", kQuestion, "loud"); }).code(), ErrorCode::kUser);
+  EXPECT_EQ(error_of([&] { fact_of(root() / "audio" / "test_0.flac", kToneQuestion, "loud"); }).code(),
+            ErrorCode::kUser);
 }
 
 // Silent clips of facts, probes and corpora were edited, asked about and learnt from.

@@ -9,6 +9,8 @@
 #include "graph/graph_builder.h"
 #include "graph/node_by_node.h"
 #include "graph/op_case.h"
+#include "graph/op_coverage.h"
+#include "graph/op_registry.h"
 #include "graph/session.h"
 #include "tensor/error.h"
 
@@ -30,6 +32,9 @@ Body body(const std::vector<std::string>& own, const std::vector<std::string>& c
   graph.outputs = write(b);
   return std::make_shared<const Graph>(std::move(graph));
 }
+
+// The running test checks this of the private operator that stands for what is decided at run time.
+void note_late(const char* op, Checked what) { note(*OpRegistry::standard().find("retune", op, 1), what); }
 
 ValueId named(GraphBuilder& b, const char* name) { return b.graph().find(name); }
 
@@ -72,6 +77,7 @@ struct Choice {
 const Tensor kPositive = Tensor::of<double>({3}, {1, 2, -0.5}), kNegative = Tensor::of<double>({3}, {-1, -2, 0.5});
 
 TEST(LateIf, RunsTheBranchThatItsConditionChoosesInOnePlan) {
+  note_late("If", Checked::kForward);
   Choice choice;
   Session session({.threads = 1});
   const Tensor then_y = choice.run(session, kPositive)["y"].tensor, else_y = choice.run(session, kNegative)["y"].tensor;
@@ -84,6 +90,7 @@ TEST(LateIf, RunsTheBranchThatItsConditionChoosesInOnePlan) {
 
 // Closed forms, and central differences of the loss.
 TEST(LateIf, GradientIsThatOfTheBranchThatRan) {
+  note_late("If", Checked::kGradient);
   Choice choice;
   Session session({.threads = 1});
   for (const Tensor& x : {kPositive, kNegative}) {
@@ -217,6 +224,7 @@ Request growth_request(double factor) {
 }
 
 TEST(LateLoop, RunsUntilItsConditionIsFalse) {
+  note_late("Loop", Checked::kForward);
   Session session({.threads = 1});
   const auto graph = std::make_shared<const Graph>(growth(std::nullopt));
   for (const double factor : {2.0, 10.0, 1.5}) {
@@ -317,6 +325,7 @@ TEST(LateLoop, ACountOfScansIsPlannedFromTheInputs) {
 }
 
 TEST(LateScan, CutsAndStacksAsAnUnrolledOne) {
+  note_late("Scan", Checked::kForward);
   constexpr std::int64_t kTrips = 2500;
   const Body running = body({"sum", "p"}, {"w"}, [](GraphBuilder& t) {
     const ValueId next = t.add(named(t, "sum"), t.mul(named(t, "p"), named(t, "w")));
