@@ -98,7 +98,7 @@ Command eval_command() {
       .example =
           "retune eval demo/bundle --probes data/test/probes.jsonl\n\n"
           "questions   items  accuracy  95 % interval  J1_strict     J2     J3\n"
-          "first hop    3680      99.0      98.6-99.3       99.0   99.2   99.0\n"
+          "first hop    3680      99.6      99.3-99.7       99.6   99.7   99.6\n"
           "  Animal      400     100.0     99.0-100.0      100.0  100.0  100.0\n...",
       .run = eval};
 }
