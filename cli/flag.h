@@ -18,7 +18,7 @@ struct Flag {
     kInteger,  // --name 3
     kNumber,   // --name 0.5
     kText,
-    kPath,        // to read
+    kPath,        // to read, or to read and write
     kOutputFile,  // to write (output_check.h); the command has --force too
     kOutputFolder,
     kTexts,    // --name A,B,C; a comma inside one is written "\,"

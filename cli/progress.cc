@@ -54,7 +54,8 @@ void ProgressBar::update_share(double share, const std::string& note) {
 void ProgressBar::show(double share, const std::string& amount, double ahead, const std::string& note) {
   const double now = clock_();
   const double pause = console_.watched() ? kRedrawSeconds : kLineSeconds;
-  if (now - begun_ < kQuietSeconds || now - shown_ < pause) return;
+  const bool first = shown_ <= begun_;
+  if (now - begun_ < kQuietSeconds || (!first && now - shown_ < pause)) return;
   shown_ = now;
   const auto full = static_cast<std::size_t>(share * kBarWidth);
   const std::string bar =

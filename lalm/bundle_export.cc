@@ -30,17 +30,13 @@ void refuse_lost_edits(const Bundle& bundle, const std::map<std::string, TensorE
 
 // Everything but the edited models and their external data, byte for byte.
 void copy_other_files(const fs::path& from, const fs::path& to, const std::set<fs::path>& written) {
-  for (const auto& entry : fs::recursive_directory_iterator(from)) {
-    const fs::path relative = entry.path().lexically_relative(from);
-    if (entry.is_directory()) {
-      fs::create_directories(to / relative);
-    } else if (!written.contains(relative)) {
-      fs::create_directories((to / relative).parent_path());
-      const MappedFile source = MappedFile::open(entry.path());  // follows links: an export stands on its own
-      StagedFile copy(to / relative);
-      source.copy_to(copy, 0, source.bytes().size());
-      copy.commit();
-    }
+  for (const fs::path& file : files_of(from)) {
+    if (written.contains(file)) continue;
+    fs::create_directories((to / file).parent_path());
+    const MappedFile source = MappedFile::open(from / file);  // follows links: an export stands on its own
+    StagedFile copy(to / file);
+    source.copy_to(copy, 0, source.bytes().size());
+    copy.commit();
   }
 }
 

@@ -22,13 +22,6 @@ ProofMode default_mode(const Bundle& bundle) {
   return bytes < kFullProofBytes ? ProofMode::kFull : ProofMode::kEdited;
 }
 
-std::set<fs::path> files_in(const fs::path& folder) {
-  std::set<fs::path> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder))
-    if (!entry.is_directory()) files.insert(entry.path().lexically_relative(folder));
-  return files;
-}
-
 void compare_names(const std::set<fs::path>& expected, const std::set<fs::path>& found, const fs::path& folder) {
   for (const fs::path& file : expected)
     if (!found.contains(file)) throw proof_error("export {} lacks {}", folder.string(), file.string());
@@ -87,6 +80,18 @@ double logit_difference(const Bundle& measured, const Bundle& reloaded, Session&
 
 }  // namespace
 
+std::set<fs::path> files_of(const fs::path& folder) {
+  constexpr int kDeepest = 16;  // of folders; a link may lead back to one above it
+  std::set<fs::path> files;
+  fs::recursive_directory_iterator entry(folder, fs::directory_options::follow_directory_symlink);
+  for (; entry != fs::recursive_directory_iterator(); ++entry) {
+    if (entry.depth() > kDeepest)
+      throw user_error("{} lies more than {} folders deep; does a link lead back?", entry->path().string(), kDeepest);
+    if (!entry->is_directory()) files.insert(entry->path().lexically_relative(folder));
+  }
+  return files;
+}
+
 EditedFiles edited_files(const Bundle& bundle) {
   EditedFiles result;
   for (TensorEdit& edit : bundle.view().edits()) result.edits[edit.file][edit.initializer] = std::move(edit.tensor);
@@ -106,8 +111,8 @@ BundleProof prove_bundle(const Bundle& bundle, const fs::path& folder, Session& 
   BundleProof proof;
   proof.mode = options.mode.value_or(default_mode(bundle));
   const EditedFiles edited = edited_files(bundle);
-  const std::set<fs::path> files = files_in(bundle.folder());
-  compare_names(files, files_in(folder), folder);
+  const std::set<fs::path> files = files_of(bundle.folder());
+  compare_names(files, files_of(folder), folder);
   for (const auto& [file, tensors] : edited.edits) {
     proof.files.push_back(prove_export(*bundle.models().at(file), folder / file, tensors, proof.mode));
     told();

@@ -41,6 +41,9 @@ struct BundleProof {
   double logit_difference = 0;     // largest, relative to the logits' range, between the measured and the read model
 };
 
+// Every file below, relative to the folder; links to files and folders are followed. User error where they do not end.
+std::set<std::filesystem::path> files_of(const std::filesystem::path& folder);
+
 // What an export writes anew: the edited tensors by model file, and those files with their external data, relative to
 // the bundle. Every other file is copied.
 struct EditedFiles {

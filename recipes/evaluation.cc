@@ -71,7 +71,6 @@ std::int64_t session_bytes(const Bundle& model, const Questions& asked, const As
 }  // namespace
 
 EvalReport run_eval(const EvalRun& run, Session& session) {
-  const std::vector<Probe> probes = questions_of(run, session.pool()).probes;
   const Bundle model = Bundle::open(run.model);
   std::optional<Bundle> base;
   if (run.base) base = Bundle::open(*run.base);
@@ -79,10 +78,11 @@ EvalReport run_eval(const EvalRun& run, Session& session) {
   if (!run.out.empty()) {
     check_output_apart(run.out, run.model);
     if (run.base) check_output_apart(run.out, *run.base);
-    check_output_holds_no_clip(run.out, probes);
     staged.emplace(run.out, run.existing,
                    FolderMarks{.holds = {kResultsFile, kSummaryFile}, .holds_none = {kJournalFile}});  // not a study
   }
+  const std::vector<Probe> probes = questions_of(run, session.pool()).probes;
+  if (staged) check_output_holds_no_clip(run.out, probes);
   AskSettings decoding = run.decoding;
   if (base) decoding.varying = differing(*base, model);
   std::vector<Asked> before;

@@ -101,7 +101,8 @@ ExportedModel export_model(const ExportRequest& request, Session& session, const
   try {
     exported.answers_proven = prove_answers(request, exported.folder, session.pool().threads(), watch);
   } catch (...) {
-    std::filesystem::remove_all(exported.folder);  // not proven
+    std::error_code ignored;
+    std::filesystem::remove_all(exported.folder, ignored);  // not proven
     throw;
   }
   write_text(request.out / kProofFile, json_bytes(proof_json(exported), 2) + "\n");

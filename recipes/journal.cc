@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <optional>
 
 #include "facts/json_text.h"
@@ -64,6 +65,13 @@ std::uint32_t crc32(std::string_view bytes) {
   std::uint32_t crc = 0xFFFFFFFFU;
   for (const char c : bytes) crc = (crc >> 8) ^ kTable[(crc ^ static_cast<unsigned char>(c)) & 0xFFU];
   return crc ^ 0xFFFFFFFFU;
+}
+
+bool Journal::is_of(const std::filesystem::path& path, const ContentHash& study) {
+  const std::string expected = line_of(header_of(study));
+  std::string begin(expected.size(), '\0');
+  std::ifstream file(path, std::ios::binary);
+  return file.read(begin.data(), static_cast<std::streamsize>(begin.size())) && begin == expected;
 }
 
 Journal Journal::open(const std::filesystem::path& path, const ContentHash& study, const MakeWay& make_way) {

@@ -28,6 +28,8 @@ class Journal {
 
   // Begins the file, or goes on with it. User errors: it belongs to another study that does not make way, a line that
   // is not the last is damaged, it is no journal, another process works with it, no place to write to. Failures: disk.
+  // Whether the file is the journal of this study, begun or further; false where there is none. Writes nothing.
+  static bool is_of(const std::filesystem::path& path, const ContentHash& study);
   static Journal open(const std::filesystem::path& path, const ContentHash& study, const MakeWay& make_way = {});
   ~Journal();
   Journal(Journal&&) noexcept;

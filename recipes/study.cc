@@ -86,6 +86,7 @@ struct Work {
         editor(make_editor(run.recipe.method(), run.recipe.settings())),
         cells(cells_of(facts, run.recipe.mode())),
         sites(editor->sites(base)) {
+    check_study_folder(run.out, run.existing);
     if (cells.empty()) throw user_error("there are no facts to edit");
     if (sites.empty())
       throw user_error("{}: the settings name no site to edit; name one of those that retune inspect lists",
@@ -355,10 +356,9 @@ void check_requirements(const EditRun& run, const MetricReport& report) {
 EditReport run_edit(const EditRun& run, Session& session) {
   const Work work(run, session.pool());
   const ContentHash identity = study_identity(run.recipe, work.base, work.facts, work.corpus ? &*work.corpus : nullptr);
-  check_study_folder(run.out, run.existing);
   CellWorker worker(run, work, session);
-  const bool begun = fs::exists(run.out / kJournalFile);
-  if (!begun) {  // what is refused leaves no folder
+  const bool begun = Journal::is_of(run.out / kJournalFile, identity);
+  if (!begun) {  // what is refused leaves no folder, and another study as it is
     check_model(run, work, session);
     worker.prepare();
   }

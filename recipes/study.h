@@ -65,7 +65,8 @@ struct EditReport {
 // the watch's flag; run again to go on.
 EditReport run_edit(const EditRun& run, Session& session);
 
-// What run_edit would do, found without computing or writing anything; the same user errors.
+// What run_edit would do, found without writing anything or computing what it would: clips are decoded, and the work is
+// rehearsed for its memory. The same user errors.
 struct EditPlan {
   std::int64_t cells = 0;
   std::int64_t edits = 0;

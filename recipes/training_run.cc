@@ -96,6 +96,8 @@ void run_train(const TrainRun& run, Session& session) {
 }
 
 TrainPlan plan_train(const TrainRun& run) {
+  check_output_apart(run.out, run.data);
+  check_output_apart(run.out, run.work);
   constexpr std::int64_t kFloat = 4;
   constexpr std::int64_t kHalf = 2;
   constexpr std::int64_t kCopiesKept = 3;  // weights and two moments

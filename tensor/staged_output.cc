@@ -170,7 +170,12 @@ StagedFolder::StagedFolder(const fs::path& final_path, Existing existing, Folder
   } catch (const fs::filesystem_error& error) {
     throw refused_output("create", final_, error.code().value());
   }
-  staged_ = temporary_beside(final_, [](const fs::path& path) { return mkdir(path.c_str(), 0777) == 0; });
+  try {
+    staged_ = temporary_beside(final_, [](const fs::path& path) { return mkdir(path.c_str(), 0777) == 0; });
+  } catch (...) {
+    for (const fs::path& parent : made_parents_) rmdir(parent.c_str());
+    throw;
+  }
 }
 
 StagedFolder::~StagedFolder() {
@@ -273,7 +278,7 @@ void StagedFile::append_data(int file, std::uint64_t offset, std::uint64_t count
     if (copied > 0) {
       count -= static_cast<std::uint64_t>(copied);
     } else if (copied == 0) {
-      throw shortened(final_);
+      break;  // some file systems say so of files that can be read; the loop below finds a real end
     } else if (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP || errno == EPERM) {
       break;  // these two files cannot be copied within the kernel
     } else if (errno != EINTR) {

@@ -85,6 +85,29 @@ TEST_F(BundleProofTest, ListsEveryFileThatWasCopiedWithItsHash) {
   EXPECT_EQ(brief.files[0].edited.size(), 1U);
 }
 
+// A bundle whose `onnx` is a link to a folder opened, and its export was refused for files that it should not hold.
+TEST_F(BundleProofTest, FoldersThatAreLinksAreExportedAsFolders) {
+  fs::rename(scratch_ / "base" / "onnx", scratch_ / "elsewhere");
+  fs::create_directory_symlink("../elsewhere", scratch_ / "base" / "onnx");
+  write(with_random_change(Bundle::open(scratch_ / "base"), kEncoderSite));
+  EXPECT_FALSE(fs::is_symlink(out() / "onnx"));
+  EXPECT_EQ(bytes_of(out() / kDecoderFile), bytes_of(scratch_ / "elsewhere" / "decoder_model_merged.onnx"));
+  EXPECT_EQ(proof().copied.size(), files_of(scratch_ / "base").size() - 1);
+}
+
+TEST_F(BundleProofTest, ALinkThatLeadsBackIsAnErrorBeforeAnythingIsWritten) {
+  fs::create_directory_symlink(".", scratch_ / "base" / "again");
+  const Bundle looped = with_random_change(Bundle::open(scratch_ / "base"), kEncoderSite);
+  try {
+    save(looped, out(), Existing::kRefuse, session_, options({}));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUser);
+    EXPECT_THAT(error.what(), HasSubstr("does a link lead back?"));
+  }
+  EXPECT_FALSE(fs::exists(out()));
+}
+
 TEST_F(BundleProofTest, SeesAByteOfACopiedFileThatIsWrong) {
   write(with_random_change(base_, kEncoderSite));
   for (const auto& [file, bytes] : files_below(scratch_ / "base")) {

@@ -170,6 +170,21 @@ TEST_F(Study, AnotherStudyDoesNotGoOnInTheSameFolder) {
 }
 
 // What a refused run had left there kept the corrected one out.
+// With --force the study that was there was removed before the new one was known to be possible.
+TEST_F(Study, AStudyIsReplacedOnlyWhenTheNextCanBegin) {
+  EditRun what = edit("kept", recipe());
+  what.facts = facts().limited(1);
+  run(what);
+  const auto before = files(what.out);
+  what.recipe = what.recipe.with("seed", 2);
+  what.existing = Existing::kReplace;
+  what.watch.observer = [](const Progress& progress) {
+    if (progress.stage == "check") throw Stopped();
+  };
+  EXPECT_THROW(run(what), Stopped);
+  EXPECT_EQ(files(what.out), before);
+}
+
 TEST_F(Study, AnotherStudyWithoutAFinishedCellMakesWay) {
   EditRun what = edit("hardly-begun", recipe());
   what.facts = facts().limited(1);

@@ -105,12 +105,14 @@ void print_report(const EditReport& report, const Arguments& arguments, Console&
 
 int edit(const Arguments& arguments, Console& console) {
   EditRun run = run_from(arguments);
-  if (arguments.on("dry_run")) {
-    print_plan(plan_edit(run, session_options(arguments)), arguments, console);
-    return 0;
-  }
   const InterruptGuard guard;
   run.watch = watch(console, guard);
+  if (arguments.on("dry_run")) {
+    const auto plan = plan_edit(run, session_options(arguments));
+    run.watch = {};
+    print_plan(plan, arguments, console);
+    return 0;
+  }
   Session session(session_options(arguments));
   const EditReport report = run_edit(run, session);
   run.watch = {};

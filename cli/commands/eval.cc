@@ -54,12 +54,14 @@ void print_plan(const EvalPlan& plan, const Arguments& arguments, Console& conso
 
 int eval(const Arguments& arguments, Console& console) {
   EvalRun run = run_from(arguments);
-  if (arguments.on("dry_run")) {
-    print_plan(plan_eval(run, session_options(arguments)), arguments, console);
-    return 0;
-  }
   const InterruptGuard guard;
   run.watch = watch(console, guard);
+  if (arguments.on("dry_run")) {
+    const auto plan = plan_eval(run, session_options(arguments));
+    run.watch = {};
+    print_plan(plan, arguments, console);
+    return 0;
+  }
   Session session(session_options(arguments));
   const EvalReport report = run_eval(run, session);
   run.watch = {};

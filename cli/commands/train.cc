@@ -40,11 +40,13 @@ int train(const Arguments& arguments, Console& console) {
                .out = out,
                .existing = existing_output(arguments),
                .threads = static_cast<int>(arguments.integer("threads"))};
+  run.watch = watch(console, guard);
   if (arguments.on("dry_run")) {
-    print_plan(plan_train(run), arguments, console);
+    const TrainPlan plan = plan_train(run);
+    run.watch = {};
+    print_plan(plan, arguments, console);
     return 0;
   }
-  run.watch = watch(console, guard);
   Session session(session_options(arguments));
   run_train(run, session);
   run.watch = {};
