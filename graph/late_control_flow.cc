@@ -135,8 +135,7 @@ void Specializer::require_same_types(const Node& node, const Graph& one, const G
     if (origins.pinnable()) ask_for(origins.inputs);
     throw user_error(
         "{}: its branches give {} and {}, and its condition is known only at run time; this is not supported: a shape "
-        "must "
-        "be known while planning",
+        "must be known while planning",
         node.text(), text_of(a), text_of(b));
   }
 }
