@@ -20,11 +20,6 @@ constexpr const char* kTooLong = "unrolled, it is more than the 4096 nodes that 
 constexpr const char* kLateCount = "its trip count is known only at run time";
 constexpr const char* kLateCondition = "its condition is known only at run time";
 
-std::int64_t single_integer(const Tensor& tensor, const Node& node, const char* what) {
-  if (tensor.numel() != 1) throw user_error("{}: {} must be one number, got {}", node.text(), what, tensor.text());
-  return tensor.cast(DType::kI64).data<std::int64_t>()[0];
-}
-
 // The inputs of `body` that are not captured, in order.
 std::vector<ValueId> own_inputs(const Graph& body) {
   const std::set<std::string> captured(body.captured.begin(), body.captured.end());
@@ -106,6 +101,11 @@ std::vector<ValueId> Repetition::roots() const {
 
 bool is_control_flow(const Node& node) {
   return node.domain.empty() && (node.op == "If" || node.op == "Loop" || node.op == "Scan");
+}
+
+std::int64_t single_integer(const Tensor& tensor, const Node& node, const char* what) {
+  if (tensor.numel() != 1) throw user_error("{}: {} must be one number, got {}", node.text(), what, tensor.text());
+  return tensor.cast(DType::kI64).data<std::int64_t>()[0];
 }
 
 bool Specializer::append_control(const Graph& source, const Node& node, const Node& mapped, Ids& ids) {

@@ -25,10 +25,12 @@ constexpr std::string_view kTernary[] = {"OneHot", "Range", "ScatterElements", "
 
 void check_input_count(const Node& node) {
   if (!node.domain.empty()) return;
+  // ONNX reads inputs without a name at the end as absent.
+  std::size_t given = node.inputs.size();
+  while (given > 0 && node.inputs[given - 1] == kNoValue) --given;
   const auto most = [&](const auto& names, std::size_t count) {
-    if (node.inputs.size() > count && std::find(std::begin(names), std::end(names), node.op) != std::end(names))
-      throw user_error("{} takes {} input{}, the node names {}", node.op, count, count == 1 ? "" : "s",
-                       node.inputs.size());
+    if (given > count && std::find(std::begin(names), std::end(names), node.op) != std::end(names))
+      throw user_error("{} takes {} input{}, the node names {}", node.op, count, count == 1 ? "" : "s", given);
   };
   most(kUnary, 1);
   most(kBinary, 2);

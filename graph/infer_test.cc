@@ -46,6 +46,19 @@ TEST(Infer, RefusesInputsThatTheOperatorDoesNotHave) {
               HasSubstr("Exp node 'act': Exp takes 1 input, the node names 2"));
 }
 
+// Inputs without a name at the end, which ONNX reads as absent, were counted as inputs too many.
+TEST(Infer, TakesEmptyInputsAtTheEndAsAbsent) {
+  const auto exp_of = [](const std::vector<ValueId>& inputs) {
+    Graph graph;
+    graph.add_input("a", DType::kF32, {{2, ""}, {3, ""}});
+    graph.add_node({.op = "Exp", .name = "act", .inputs = inputs}, {"y"});
+    return error_of(graph);
+  };
+  EXPECT_EQ(exp_of({0, kNoValue}), "no error");
+  EXPECT_EQ(exp_of({0, kNoValue, kNoValue}), "no error");
+  EXPECT_THAT(exp_of({0, kNoValue, 0}), HasSubstr("Exp takes 1 input, the node names 3"));
+}
+
 // Without its axis, which operator set 4 made required, Concat took axis 1.
 TEST(Infer, ConcatNeedsItsAxis) {
   EXPECT_THAT(error_of(with({.op = "Concat", .name = "cat"}, {"y"})), HasSubstr("attribute 'axis' is missing"));

@@ -135,18 +135,17 @@ void Specializer::require_same_types(const Node& node, const Graph& one, const G
     if (origins.pinnable()) ask_for(origins.inputs);
     throw user_error(
         "{}: its branches give {} and {}, and its condition is known only at run time; this is not supported: a shape "
-        "must "
-        "be known while planning",
+        "must be known while planning",
         node.text(), text_of(a), text_of(b));
   }
 }
 
 // How often the body runs: -1 if only running it tells. `again` is the condition that the body gives.
 std::int64_t Specializer::exact_trips(const Repetition& loop, const Value& again) const {
-  const auto known = [&](ValueId id) -> std::optional<std::int64_t> {
+  const auto known = [&](ValueId id, const char* what) -> std::optional<std::int64_t> {
     const Value& value = result_.value(id);
     if (value.kind != ValueKind::kConstant) return std::nullopt;
-    return value.constant.cast(DType::kI64).data<std::int64_t>()[0];
+    return single_integer(value.constant, loop.node, what);
   };
   if (!loop.counted) {
     const Shape& shape = *result_.value(loop.scanned[0]).shape;
@@ -154,17 +153,18 @@ std::int64_t Specializer::exact_trips(const Repetition& loop, const Value& again
   }
   std::int64_t trips = std::numeric_limits<std::int64_t>::max();
   if (loop.trips != kNoValue) {
-    const auto count = known(loop.trips);
+    const auto count = known(loop.trips, "the trip count");
     if (!count) return -1;
     trips = std::max<std::int64_t>(*count, 0);
   }
   if (loop.condition != kNoValue) {
-    const auto condition = known(loop.condition);
+    const auto condition = known(loop.condition, "the condition");
     if (!condition) return -1;
     if (*condition == 0) return 0;
   }
   if (again.kind != ValueKind::kConstant) return -1;
-  return again.constant.cast(DType::kBool).data<bool>()[0] ? trips : std::min<std::int64_t>(trips, 1);
+  const bool goes_on = single_integer(again.constant.cast(DType::kBool), loop.node, "the condition") != 0;
+  return goes_on ? trips : std::min<std::int64_t>(trips, 1);
 }
 
 // The body of a late loop: reads the trip's number, the states, what it captures; gives a condition, the states, the
@@ -219,6 +219,10 @@ void Specializer::append_late_loop(const Graph& source, const Node& node, const 
   const std::size_t first = result_.values().size(), states = loop.states.size();
   Specializer inside(this);
   Graph body = late_body(loop, inside);
+  // All shapes are known here, so that the run need not look.
+  const Shape condition = type_of(body, body.outputs[0]).shape;
+  if (condition.numel() != 1)
+    throw user_error("{}: the condition must be one truth value, got {}", loop.node.text(), condition.text());
   const std::int64_t trips = exact_trips(loop, body.value(body.outputs[0]));
   if (trips < 0 && body.outputs.size() > 1 + states) ask_for_trips(loop);
   const auto nodes = static_cast<std::int64_t>(body.nodes().size());

@@ -40,6 +40,9 @@ struct Repetition {
   std::size_t scan_count() const { return body->outputs.size() - states.size() - (counted ? 1 : 0); }
 };
 
+// The number that a node is steered by; a user error that calls it `what` if the tensor holds none or several.
+std::int64_t single_integer(const Tensor& tensor, const Node& node, const char* what);
+
 class Specializer {
  public:
   Specializer(const std::map<std::string, InputSpec>& inputs, ThreadPool& pool)

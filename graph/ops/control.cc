@@ -230,8 +230,7 @@ void vjp_if(VjpContext& c) {
 void vjp_loop(VjpContext& c) {
   throw user_error(
       "{} has no gradient: {}; only a loop that unrolls to at most 4096 nodes has one, so make its trip count a "
-      "constant or "
-      "an integer input, or the loop shorter",
+      "constant or an integer input, or the loop shorter",
       c.node().text(), c.attributes().s("why", "it was not unrolled"));
 }
 

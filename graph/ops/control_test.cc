@@ -253,6 +253,63 @@ TEST(LateLoop, GradientIsAnErrorThatSaysWhatToDo) {
     EXPECT_THAT(message, HasSubstr(part));
 }
 
+// h <- h + 1 while `condition`, a trip count times that is known only at run time.
+Graph counted_late(const std::function<ValueId(GraphBuilder&, ValueId h)>& condition) {
+  Graph g;
+  GraphBuilder b(g);
+  const ValueId h = g.add_input("h", DType::kF64), count = g.add_input("count", DType::kF64);
+  const ValueId trips = b.op("Cast", {count}, {{"to", std::int64_t{7}}});
+  Node node{.op = "Loop", .version = 13, .name = "/late", .inputs = {trips, kNoValue, h}};
+  node.attributes.set("body", body({"trip", "go", "h"}, {}, [&](GraphBuilder& t) {
+                        const ValueId next = t.add(named(t, "h"), t.scalar(1, DType::kF64));
+                        return std::vector{condition(t, next), next};
+                      }));
+  g.add_node(std::move(node), {"last"});
+  return g;
+}
+
+// The body's condition was never checked to be one element: none was read out of bounds, of several the first one.
+TEST(LateLoop, ConditionOfItsBodyIsOneTruthValue) {
+  Session session({.threads = 1});
+  for (const std::int64_t size : {0, 3, 1}) {
+    Request request;
+    request.inputs = {{"h", {Tensor::zeros(DType::kF64, {size})}}, {"count", {Tensor::scalar(2.0)}}};
+    request.outputs = {"last"};
+    const auto computed = [](GraphBuilder& t, ValueId h) { return t.op("Less", {h, t.scalar(100, DType::kF64)}); };
+    const auto constant = [size](GraphBuilder& t, ValueId) { return t.constant(Tensor::zeros(DType::kBool, {size})); };
+    const std::string want =
+        size == 1 ? "no error"
+                  : fmt::format("Loop node '/late': the condition must be one truth value, got [{}]", size);
+    EXPECT_THAT(message_of(session, counted_late(computed), request), HasSubstr(want));
+    EXPECT_THAT(message_of(session, counted_late(constant), request), HasSubstr(want));
+  }
+}
+
+// A trip count or condition without an element was read out of bounds once a planner had given up unrolling.
+TEST(LateLoop, WhatStartsItIsOneNumberAlsoWhenUnrollingIsGivenUp) {
+  const Body idle = body({"trip", "go", "h"}, {}, [](GraphBuilder& t) {
+    return std::vector{named(t, "go"), named(t, "h")};
+  });
+  Session session({.threads = 1});
+  for (const std::int64_t size : {0, 3})
+    for (const bool count : {true, false}) {
+      Graph g;
+      const ValueId h = g.add_input("h", DType::kF64);
+      const ValueId many = g.add_constant(Tensor::scalar<std::int64_t>(100000));  // more than a planner looks at
+      const ValueId bad = g.add_constant(Tensor::zeros(count ? DType::kI64 : DType::kBool, {size}));
+      Node first{.op = "Loop", .inputs = {many, kNoValue, h}, .attributes = {{"body", idle}}};
+      const ValueId middle = g.add_node(std::move(first), {"middle"})[0];
+      Node second{.op = "Loop", .name = "/bad", .inputs = {count ? bad : many, count ? kNoValue : bad, middle}};
+      second.attributes.set("body", idle);
+      g.add_node(std::move(second), {"last"});
+      Request request;
+      request.inputs["h"] = {random_f64({2}, 1)};
+      request.outputs = {"last"};
+      EXPECT_THAT(message_of(session, g, request), HasSubstr(fmt::format("Loop node '/bad': {} must be one number, got",
+                                                                         count ? "the trip count" : "the condition")));
+    }
+}
+
 TEST(LateLoop, WithoutEndIsAnError) {
   Session session({.threads = 1});
   EXPECT_THAT(message_of(session, growth(std::nullopt), growth_request(0.5)), HasSubstr("has not ended"));
