@@ -1,6 +1,8 @@
 #include "facts/json_text.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <numeric>
 #include <set>
