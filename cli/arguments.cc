@@ -6,8 +6,8 @@
 #include <optional>
 #include <stdexcept>
 
-#include "editors/settings.h"
 #include "tensor/error.h"
+#include "tensor/nearest_word.h"
 
 namespace retune {
 

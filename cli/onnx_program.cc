@@ -4,9 +4,9 @@
 #include <utility>
 
 #include "adapters/tensor_file.h"
-#include "editors/settings.h"
 #include "graph/import.h"
 #include "tensor/error.h"
+#include "tensor/nearest_word.h"
 #include "tensor/staged_output.h"
 
 namespace retune {

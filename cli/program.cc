@@ -9,8 +9,8 @@
 #include "cli/help.h"
 #include "cli/output_check.h"
 #include "cli/version.h"
-#include "editors/settings.h"
 #include "tensor/error.h"
+#include "tensor/nearest_word.h"
 #include "weights/external_data.h"
 
 namespace retune {

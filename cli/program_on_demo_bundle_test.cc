@@ -150,6 +150,12 @@ TEST_F(DemoBundle, OneFactIsEditedWrittenAppliedAndReverted) {
   };
   const Json full = Json::parse(proven("full").out), brief = Json::parse(proven("edited").out);
   EXPECT_EQ(full["mode"], "full");
+  // The same bundle was proven by `edit`, in whose folder and in whose words it stands too.
+  std::ifstream study(folder_ / "edit" / "proof.json");
+  const Json written = Json::parse(study);
+  EXPECT_EQ(written["schema"], 1);
+  EXPECT_EQ(written["answers_proven"], 1);
+  for (const char* key : {"mode", "files", "copied", "logit_difference"}) EXPECT_EQ(full[key], written[key]) << key;
   EXPECT_EQ(full["copied"].size() + full["files"].size(), contents(kBundle).size());
   EXPECT_EQ(brief["mode"], "edited");
   EXPECT_TRUE(brief["copied"].empty());

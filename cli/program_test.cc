@@ -420,6 +420,8 @@ TEST_F(Program, AskRefusesTextsThatCannotBeAskedOrScored) {
   expect_refused({"ask", at("model"), "--question", " "}, 2, "--question is blank");
   expect_refused({"ask", at("model"), "--question", "?", "--options", "a, "}, 2, "--options holds a blank one");
   expect_refused({"ask", at("model"), "--question", "?", "--options", "a,b,a"}, 2, "--options holds 'a' twice");
+  // Probe files refused what differs in case alone, and `ask` scored both.
+  expect_refused({"ask", at("model"), "--question", "?", "--options", "Rome,rome"}, 2, "--options holds 'rome' twice");
 }
 
 TEST_F(Program, SynthesisesAndRefusesToOverwrite) {

@@ -24,25 +24,4 @@ std::string proof_text(const BundleProof& proof) {
              proof.logit_difference);
 }
 
-nlohmann::ordered_json proof_json(const BundleProof& proof) {
-  nlohmann::ordered_json files = nlohmann::ordered_json::array();
-  for (const ExportProof& file : proof.files) {
-    nlohmann::ordered_json edited = nlohmann::ordered_json::array();
-    for (const auto& tensor : file.edited)
-      edited.push_back({{"name", tensor.name}, {"before", tensor.before.hex()}, {"after", tensor.after.hex()}});
-    files.push_back({{"file", file.files.empty() ? "" : file.files.front().filename().string()},
-                     {"tensors_edited", file.tensors_edited},
-                     {"tensors_untouched", file.tensors_untouched},
-                     {"bytes_compared", file.bytes_compared},
-                     {"edited", edited}});
-  }
-  nlohmann::ordered_json copied = nlohmann::ordered_json::array();
-  for (const BundleProof::CopiedFile& copy : proof.copied)
-    copied.push_back({{"file", copy.file}, {"sha256", copy.sha256.hex()}});
-  return {{"mode", proof.mode == ProofMode::kFull ? "full" : "edited"},
-          {"files", files},
-          {"copied", copied},
-          {"logit_difference", proof.logit_difference}};
-}
-
 }  // namespace retune

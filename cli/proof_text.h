@@ -1,10 +1,9 @@
-// What an export proved, for people and for programs.
+// What an export proved, for people; lalm/proof_json.h has it for programs.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 
-#include "lalm/bundle.h"
+#include "lalm/proof_json.h"
 
 namespace retune {
 
@@ -12,6 +11,5 @@ namespace retune {
 inline constexpr const char* kProofQuestion = "What do you hear?";
 
 std::string proof_text(const BundleProof& proof);
-nlohmann::ordered_json proof_json(const BundleProof& proof);
 
 }  // namespace retune

@@ -3,6 +3,7 @@
 #include "editors/fine_tuning.h"
 #include "editors/rome.h"
 #include "tensor/error.h"
+#include "tensor/nearest_word.h"
 
 namespace retune {
 

@@ -4,26 +4,11 @@
 #include <cmath>
 
 #include "tensor/error.h"
+#include "tensor/nearest_word.h"
 
 namespace retune {
 
 namespace {
-
-// Levenshtein distance.
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row.back();
-}
 
 bool has_type(const Setting& setting, const Settings& value) {
   switch (setting.type) {
@@ -118,13 +103,6 @@ std::vector<std::string> texts_of(const Settings& settings, const std::string& n
   const Settings& value = settings.at(name);
   if (value.is_string()) return {value.get<std::string>()};
   return value.get<std::vector<std::string>>();
-}
-
-std::string nearest_word(std::string_view word, std::span<const std::string> candidates) {
-  const auto best = std::min_element(
-      candidates.begin(), candidates.end(),
-      [&](const std::string& a, const std::string& b) { return distance(word, a) < distance(word, b); });
-  return best == candidates.end() ? std::string() : *best;
 }
 
 }  // namespace retune

@@ -38,8 +38,4 @@ Settings resolve_settings(std::string_view method, std::span<const Setting> sett
 // The texts of a kTexts setting.
 std::vector<std::string> texts_of(const Settings& settings, const std::string& name);
 
-// The candidate with the fewest insertions, deletions and replacements from `word`; the first of equals, empty if there
-// is none.
-std::string nearest_word(std::string_view word, std::span<const std::string> candidates);
-
 }  // namespace retune

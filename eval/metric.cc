@@ -1,28 +1,11 @@
 #include "eval/metric.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "tensor/error.h"
+#include "tensor/nearest_word.h"
 
 namespace retune {
-namespace {
-
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0]++;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, diagonal + 1});
-    }
-  }
-  return row.back();
-}
-
-}  // namespace
 
 std::vector<Metric> metrics() {
   using enum ProbeKind;
@@ -53,10 +36,9 @@ Metric metric_from_name(std::string_view name) {
   const std::vector<Metric> all = metrics();
   const auto found = std::find_if(all.begin(), all.end(), [name](const Metric& metric) { return metric.name == name; });
   if (found != all.end()) return *found;
-  const auto nearest = std::min_element(all.begin(), all.end(), [name](const Metric& a, const Metric& b) {
-    return edit_distance(a.name, name) < edit_distance(b.name, name);
-  });
-  throw user_error("no metric is called '{}'; the nearest name is '{}'", name, nearest->name);
+  std::vector<std::string> names;
+  for (const Metric& metric : all) names.push_back(metric.name);
+  throw user_error("no metric is called '{}'; the nearest name is '{}'", name, nearest_word(name, names));
 }
 
 }  // namespace retune

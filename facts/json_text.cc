@@ -1,12 +1,14 @@
 #include "facts/json_text.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
-#include <numeric>
 #include <set>
 #include <system_error>
 #include <utility>
 
+#include "tensor/nearest_word.h"
 #include "tensor/staged_output.h"
 
 namespace retune {
@@ -96,20 +98,6 @@ const char* type_word(const json& value) {
     default:
       return "number";
   }
-}
-
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0]++;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row.back();
 }
 
 // Whether somebody who wrote `key` meant `known`: letter case and the sign between words do not count, and longer words

@@ -88,4 +88,14 @@ int find_label(const std::vector<std::string>& labels, std::string_view label) {
   return found == labels.end() ? -1 : static_cast<int>(found - labels.begin());
 }
 
+std::optional<OptionFault> check_options(std::span<const std::string> options) {
+  for (std::size_t i = 0; i < options.size(); ++i) {
+    if (trimmed(options[i]).empty()) return OptionFault{.position = i, .blank = true};
+    const auto earlier = options.first(i);
+    if (std::any_of(earlier.begin(), earlier.end(), [&](const auto& other) { return same_label(other, options[i]); }))
+      return OptionFault{.position = i};
+  }
+  return std::nullopt;
+}
+
 }  // namespace retune

@@ -1,6 +1,9 @@
 // The options that a question prints, and when two labels are the same.
 #pragma once
 
+#include <cstddef>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,5 +36,15 @@ bool same_label(std::string_view a, std::string_view b);
 
 // Position of `label` among `labels` by same_label, an exact match first; -1 if it is not there.
 int find_label(const std::vector<std::string>& labels, std::string_view label);
+
+// An option that nobody can be asked to choose.
+struct OptionFault {
+  std::size_t position = 0;
+  bool blank = false;  // else the same_label as an earlier option
+};
+
+// The first such option, if there is any. Two equal options would share the answer's likelihood, and nobody can answer
+// with a blank.
+std::optional<OptionFault> check_options(std::span<const std::string> options);
 
 }  // namespace retune

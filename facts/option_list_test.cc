@@ -52,5 +52,19 @@ TEST(OptionList, LabelsDifferInMoreThanCaseAndBlanks) {
   EXPECT_EQ(find_label({"dog"}, "cat"), -1);
 }
 
+TEST(OptionList, OptionsAreNeitherBlankNorTheSame) {
+  const auto fault_of = [](const std::vector<std::string>& options) { return check_options(options); };
+  EXPECT_FALSE(fault_of({}).has_value());
+  EXPECT_FALSE(fault_of({"Rome", "Paris", "Romeo"}).has_value());
+  const auto same = fault_of({"Rome", "Paris", " rome"});
+  ASSERT_TRUE(same.has_value());
+  EXPECT_EQ(same->position, 2u);
+  EXPECT_FALSE(same->blank);
+  const auto blank = fault_of({"Rome", " \t", ""});
+  ASSERT_TRUE(blank.has_value());
+  EXPECT_EQ(blank->position, 1u);
+  EXPECT_TRUE(blank->blank);
+}
+
 }  // namespace
 }  // namespace retune

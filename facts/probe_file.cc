@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <set>
 
 #include "facts/json_text.h"
@@ -15,14 +14,12 @@ constexpr std::size_t kMaxProbeFileBytes = std::size_t{1} << 30;
 constexpr std::string_view kKeys[] = {"id",        "kind",  "type",    "question", "answer",
                                       "attribute", "track", "subject", "clip",     "options"};
 
-// Two equal options would share the answer's likelihood, and nobody can answer with a blank.
-void check_options(const JsonObject& line, const std::vector<std::string>& options) {
-  for (std::size_t i = 0; i < options.size(); ++i) {
-    if (same_label(options[i], "")) throw line.error(fmt::format("options[{}]", i), "blank; expected text");
-    const auto end = options.begin() + static_cast<std::ptrdiff_t>(i);
-    if (std::any_of(options.begin(), end, [&](const std::string& other) { return same_label(other, options[i]); }))
-      throw line.error(fmt::format("options[{}]", i), fmt::format("'{}' stands there twice", options[i]));
-  }
+void refuse_options(const JsonObject& line, const std::vector<std::string>& options) {
+  const auto fault = check_options(options);
+  if (!fault) return;
+  throw line.error(fmt::format("options[{}]", fault->position),
+                   fault->blank ? std::string("blank; expected text")
+                                : fmt::format("'{}' stands there twice", options[fault->position]));
 }
 
 Probe read_probe(const JsonObject& line, std::size_t number, const std::filesystem::path& audio_root) {
@@ -48,7 +45,7 @@ Probe read_probe(const JsonObject& line, std::size_t number, const std::filesyst
     }
   }
   probe.options = line.has("options") ? line.text_list("options") : parse_options(probe.question).answers();
-  if (line.has("options")) check_options(line, probe.options);
+  if (line.has("options")) refuse_options(line, probe.options);
   if (!probe.options.empty() && find_label(probe.options, probe.answer) < 0) {
     throw line.error("answer",
                      fmt::format("'{}' is none of the options {}", probe.answer, fmt::join(probe.options, " | ")));

@@ -1,9 +1,9 @@
 #include "graph/graph.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "tensor/error.h"
+#include "tensor/nearest_word.h"
 #include "weights/external_data.h"
 
 namespace retune {
@@ -17,20 +17,6 @@ const T* typed(const std::map<std::string, AttributeValue, std::less<>>& items, 
   if (it == items.end()) return nullptr;
   if (const T* value = std::get_if<T>(&it->second)) return value;
   throw user_error("attribute '{}' has the wrong type: expected {}", name, expected);
-}
-
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0]++;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row.back();
 }
 
 void hash_tensor(Hasher& hasher, const Tensor& tensor) {
@@ -205,14 +191,12 @@ ValueId Graph::find(std::string_view value_name) const {
 ValueId Graph::require(std::string_view value_name) const {
   const ValueId id = find(value_name);
   if (id != kNoValue) return id;
-  std::vector<std::pair<std::size_t, std::string>> nearest;
+  std::vector<std::string> candidates;
   for (const auto& [candidate, unused] : by_name_)
-    if (candidate.size() < 256) nearest.emplace_back(edit_distance(value_name, candidate), candidate);
-  std::sort(nearest.begin(), nearest.end());
-  std::string hint;
-  for (std::size_t i = 0; i < std::min<std::size_t>(3, nearest.size()); ++i)
-    hint += (i == 0 ? "'" : ", '") + nearest[i].second + "'";
-  throw user_error("no value is named '{}' in graph '{}'; the nearest are {}", value_name, name, hint);
+    if (candidate.size() < 256) candidates.push_back(candidate);
+  std::sort(candidates.begin(), candidates.end());
+  throw user_error("no value is named '{}' in graph '{}'; the nearest are {}", value_name, name,
+                   nearest_words(value_name, candidates));
 }
 
 std::vector<std::vector<std::int32_t>> Graph::consumers() const {

@@ -1,36 +1,16 @@
-#include <algorithm>
-#include <numeric>
-
 #include "lalm/bundle.h"
 #include "lalm/graph_structure.h"
 #include "tensor/error.h"
+#include "tensor/nearest_word.h"
 
 namespace retune {
 
 namespace {
 
-std::size_t distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0]++;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row.back();
-}
-
 std::string nearest_sites(const SiteMap& map, const std::string& name) {
-  std::vector<std::pair<std::size_t, std::string>> ranked;
-  for (const Site& site : map.sites) ranked.emplace_back(distance(name, site.name), site.name);
-  std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  std::string text;
-  for (std::size_t i = 0; i < std::min<std::size_t>(3, ranked.size()); ++i)
-    text += (i ? ", '" : "'") + ranked[i].second + "'";
-  return text.empty() ? "none" : text;
+  std::vector<std::string> names;
+  for (const Site& site : map.sites) names.push_back(site.name);
+  return nearest_words(name, names);
 }
 
 DeltaTarget whole(const Value& value, bool transposed) {

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "facts/json_text.h"
+#include "lalm/proof_json.h"
 #include "recipes/study_folder.h"
 #include "tensor/error.h"
 
@@ -60,29 +61,11 @@ std::int64_t prove_answers(const ExportRequest& request, const std::filesystem::
   return total;
 }
 
-Json proof_json(const ExportedModel& exported) {
-  Json files = Json::array();
-  for (const ExportProof& proof : exported.proof.files) {
-    Json names = Json::array();
-    for (const auto& path : proof.files) names.push_back(path.filename().string());
-    Json edited = Json::array();
-    for (const ExportProof::EditedTensor& tensor : proof.edited)
-      edited.push_back({{"name", tensor.name}, {"before", tensor.before.hex()}, {"after", tensor.after.hex()}});
-    files.push_back({{"files", std::move(names)},
-                     {"edited", std::move(edited)},
-                     {"tensors_edited", proof.tensors_edited},
-                     {"tensors_untouched", proof.tensors_untouched},
-                     {"bytes_compared", proof.bytes_compared}});
-  }
-  Json copied = Json::array();
-  for (const BundleProof::CopiedFile& copy : exported.proof.copied)
-    copied.push_back({{"file", copy.file}, {"sha256", copy.sha256.hex()}});
-  return {{"schema", 1},
-          {"mode", exported.proof.mode == ProofMode::kFull ? "full" : "edited"},
-          {"files", std::move(files)},
-          {"copied", std::move(copied)},
-          {"logit_difference", exported.proof.logit_difference},
-          {"answers_proven", exported.answers_proven}};
+Json proof_document(const ExportedModel& exported) {
+  Json document = {{"schema", 1}};
+  document.update(proof_json(exported.proof));
+  document["answers_proven"] = exported.answers_proven;
+  return document;
 }
 
 }  // namespace
@@ -105,7 +88,7 @@ ExportedModel export_model(const ExportRequest& request, Session& session, const
     std::filesystem::remove_all(exported.folder, ignored);  // not proven
     throw;
   }
-  write_text(request.out / kProofFile, json_bytes(proof_json(exported), 2) + "\n");
+  write_text(request.out / kProofFile, json_bytes(proof_document(exported), 2) + "\n");
   return exported;
 }
 

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 #include "audio/waveform.h"
 #include "cli/arguments.h"
@@ -9,6 +8,7 @@
 #include "cli/session_flags.h"
 #include "cli/work_bar.h"
 #include "eval/text_table.h"
+#include "facts/option_list.h"
 #include "lalm/answer.h"
 #include "tensor/error.h"
 
@@ -83,17 +83,16 @@ Answer answered(const Arguments& arguments, Session& session, const Bundle& bund
   return answer(session, bundle, prompt, options);
 }
 
-bool is_blank(const std::string& text) { return text.find_first_not_of(" \t\r\n") == std::string::npos; }
-
 void check_texts(const Arguments& arguments) {
   for (const char* name : {"question", "prompt"})
-    if (arguments.given(name) && is_blank(arguments.text(name)))
+    if (arguments.given(name) && same_label(arguments.text(name), ""))
       throw user_error("ask: --{} is blank; expected what the model is to be asked", name);
-  std::set<std::string> seen;
-  for (const std::string& option : arguments.texts("options")) {
-    if (is_blank(option)) throw user_error("ask: --options holds a blank one; expected answers between the commas");
-    if (!seen.insert(option).second) throw user_error("ask: --options holds '{}' twice; give it once", option);
-  }
+  const std::vector<std::string> options = arguments.texts("options");
+  const auto fault = check_options(options);
+  if (!fault) return;
+  if (fault->blank) throw user_error("ask: --options holds a blank one; expected answers between the commas");
+  throw user_error("ask: --options holds '{}' twice; give it once (case and blanks at the ends do not count)",
+                   options[fault->position]);
 }
 
 int ask(const Arguments& arguments, Console& console) {

@@ -5,8 +5,8 @@
 #include "cli/arguments.h"
 #include "cli/commands/commands.h"
 #include "cli/console.h"
-#include "editors/settings.h"
 #include "tensor/error.h"
+#include "tensor/nearest_word.h"
 
 namespace retune {
 

@@ -12,6 +12,7 @@
 #include "cli/session_flags.h"
 #include "cli/work_bar.h"
 #include "lalm/bundle.h"
+#include "lalm/proof_json.h"
 #include "tensor/error.h"
 
 namespace retune {
