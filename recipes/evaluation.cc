@@ -21,10 +21,13 @@ struct Questions {
   std::optional<Clip> longest;  // clip
 };
 
-Questions questions_of(const EvalRun& run, ThreadPool& pool) {
+std::vector<Probe> probes_of(const EvalRun& run) {
   if (run.facts.has_value() != run.probes.empty())
     throw user_error("an evaluation needs either facts or probes, got {}", run.facts ? "both" : "neither");
-  std::vector<Probe> probes = run.facts ? run.facts->probes() : run.probes;
+  return run.facts ? run.facts->probes() : run.probes;
+}
+
+Questions listened_to(const EvalRun& run, std::vector<Probe> probes, ThreadPool& pool) {
   std::optional<Clip> longest = check_clips(run.facts ? run.facts->clips() : clips_of(probes), pool, run.watch);
   return {std::move(probes), std::move(longest)};
 }
@@ -71,6 +74,7 @@ std::int64_t session_bytes(const Bundle& model, const Questions& asked, const As
 }  // namespace
 
 EvalReport run_eval(const EvalRun& run, Session& session) {
+  std::vector<Probe> asked = probes_of(run);
   const Bundle model = Bundle::open(run.model);
   std::optional<Bundle> base;
   if (run.base) base = Bundle::open(*run.base);
@@ -78,11 +82,11 @@ EvalReport run_eval(const EvalRun& run, Session& session) {
   if (!run.out.empty()) {
     check_output_apart(run.out, run.model);
     if (run.base) check_output_apart(run.out, *run.base);
+    check_output_holds_no_clip(run.out, asked);
     staged.emplace(run.out, run.existing,
                    FolderMarks{.holds = {kResultsFile, kSummaryFile}, .holds_none = {kJournalFile}});  // not a study
   }
-  const std::vector<Probe> probes = questions_of(run, session.pool()).probes;
-  if (staged) check_output_holds_no_clip(run.out, probes);
+  const std::vector<Probe> probes = listened_to(run, std::move(asked), session.pool()).probes;
   AskSettings decoding = run.decoding;
   if (base) decoding.varying = differing(*base, model);
   std::vector<Asked> before;
@@ -111,7 +115,7 @@ EvalPlan plan_eval(const EvalRun& run, const SessionOptions& options) {
   constexpr std::int64_t kBytesPerAnswer = 4096;
   EvalPlan plan;
   ThreadPool pool(options.threads);
-  const Questions asked = questions_of(run, pool);
+  const Questions asked = listened_to(run, probes_of(run), pool);
   plan.probes = static_cast<std::int64_t>(asked.probes.size());
   plan.questions = plan.probes * (run.base ? 2 : 1);
   const Bundle model = Bundle::open(run.model);
