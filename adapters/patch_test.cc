@@ -21,11 +21,13 @@ namespace {
 using ::testing::HasSubstr;
 
 class PatchFile : public ::testing::Test {
+ public:
+  ~PatchFile() override { std::filesystem::remove_all(folder_); }
+
  protected:
   PatchFile() : folder_(std::filesystem::path(::testing::TempDir()) / ("retune-patch-" + std::to_string(getpid()))) {
     std::filesystem::create_directories(folder_);
   }
-  ~PatchFile() override { std::filesystem::remove_all(folder_); }
   std::filesystem::path file(const std::string& name) const { return folder_ / name; }
   std::filesystem::path folder_;
 };
@@ -228,7 +230,8 @@ TEST_F(PatchFile, PythonReadsIt) {
       << "assert w.tolist() == [[1, 0, -1], [2, 0, -2]]\n"
       << "assert json.loads(f['recipe'][()])['layer'] == 3\n"
       << "assert f['notes/loss'][:].tolist() == [3.5, 0.1, 1e-300]\n";
-  EXPECT_EQ(std::system(("/usr/bin/python3 " + file("check.py").string()).c_str()), 0);
+  const std::string command = "/usr/bin/python3 " + file("check.py").string();
+  EXPECT_EQ(std::system(command.c_str()), 0);  // NOLINT(concurrency-mt-unsafe): no other thread runs here
 }
 
 }  // namespace

@@ -132,7 +132,8 @@ class PartialFile {
     }
     std::error_code error;
     if (flushed) fs::rename(path_, target_, error);
-    if (!flushed || error) throw failure("{}: cannot write: {}", target_.string(), std::strerror(errno));
+    if (!flushed || error)
+      throw failure("{}: cannot write: {}", target_.string(), std::generic_category().message(errno));
   }
 
  private:

@@ -133,7 +133,7 @@ std::string read_text(const std::filesystem::path& path, std::size_t max_bytes) 
   if (size > max_bytes) throw user_error("{}: {} bytes, expected at most {}", path.string(), size, max_bytes);
   errno = 0;
   std::ifstream file(path, std::ios::binary);
-  if (!file) throw user_error("{}: cannot be opened: {}", path.string(), std::strerror(errno));
+  if (!file) throw user_error("{}: cannot be opened: {}", path.string(), std::generic_category().message(errno));
   std::string text(static_cast<std::size_t>(size), '\0');
   if (!file.read(text.data(), static_cast<std::streamsize>(size))) {
     throw user_error("{}: cannot be read: expected {} bytes, got {}", path.string(), size, file.gcount());

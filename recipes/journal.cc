@@ -11,6 +11,7 @@
 #include <cstring>
 #include <fstream>
 #include <optional>
+#include <system_error>
 
 #include "facts/json_text.h"
 #include "tensor/error.h"
@@ -131,7 +132,7 @@ void Journal::begin_or_read(const ContentHash& study, const MakeWay& make_way) {
 
 void Journal::shorten(std::size_t bytes) {
   if (::ftruncate(descriptor_, static_cast<off_t>(bytes)) != 0)
-    throw failure("cannot shorten {}: {}", path_.string(), std::strerror(errno));
+    throw failure("cannot shorten {}: {}", path_.string(), std::generic_category().message(errno));
 }
 
 void Journal::append(std::string_view entry) {
@@ -142,7 +143,8 @@ void Journal::append(std::string_view entry) {
 void Journal::write(std::string_view entry) {
   const std::string line = line_of(entry);
   struct stat before = {};
-  if (::fstat(descriptor_, &before) != 0) throw failure("cannot read {}: {}", path_.string(), std::strerror(errno));
+  if (::fstat(descriptor_, &before) != 0)
+    throw failure("cannot read {}: {}", path_.string(), std::generic_category().message(errno));
   std::size_t done = 0;
   while (done < line.size()) {
     const ssize_t count = ::write(descriptor_, line.data() + done, line.size() - done);
@@ -154,7 +156,8 @@ void Journal::write(std::string_view entry) {
   const int problem = errno;
   // Half a line would be dropped by the next reader, but not if more is appended behind it.
   const bool shortened = ::ftruncate(descriptor_, before.st_size) == 0;
-  throw failure("cannot write {}: {}{}", path_.string(), std::strerror(problem), shortened ? "" : "; its end is torn");
+  throw failure("cannot write {}: {}{}", path_.string(), std::generic_category().message(problem),
+                shortened ? "" : "; its end is torn");
 }
 
 }  // namespace retune

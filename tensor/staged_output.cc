@@ -11,6 +11,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 namespace retune {
@@ -358,7 +359,8 @@ void check_output_holds_not(const fs::path& out, const fs::path& source) {
 }
 
 Error refused_output(std::string_view action, const fs::path& path, int error) {
-  const std::string text = fmt::format("cannot {} {}: {}", action, path.string(), std::strerror(error));
+  const std::string text =
+      fmt::format("cannot {} {}: {}", action, path.string(), std::generic_category().message(error));
   switch (error) {
     case EACCES:
     case EPERM:

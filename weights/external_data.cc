@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <limits>
+#include <system_error>
 
 #include "tensor/error.h"
 
@@ -69,7 +70,8 @@ int open_without_links(const fs::path& root, const fs::path& target) {
 // A hard link may name a file that its owner never meant to put here.
 void check_hard_links(int descriptor, const std::string& shown) {
   struct stat status {};
-  if (fstat(descriptor, &status) != 0) throw failure("cannot read {}: {}", shown, std::strerror(errno));
+  if (fstat(descriptor, &status) != 0)
+    throw failure("cannot read {}: {}", shown, std::generic_category().message(errno));
   if (!S_ISREG(status.st_mode)) throw user_error("external data {} is not a regular file", shown);
   const bool ours_alone = status.st_uid == geteuid() && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
   if (status.st_nlink > 1 && !ours_alone)
@@ -148,7 +150,8 @@ MappedFile open_external(const ExternalRoots& roots, const std::string& location
     throw user_error("external data {} resolves to {}, outside the bundle's folder {}; copy the file into it",
                      named.string(), target.string(), roots.bundle_folder.string());
   const int descriptor = open_without_links(in_bundle ? roots.bundle_folder : roots.blobs, target);
-  if (descriptor < 0) throw user_error("cannot open external data {}: {}", shown, std::strerror(errno));
+  if (descriptor < 0)
+    throw user_error("cannot open external data {}: {}", shown, std::generic_category().message(errno));
   try {
     check_hard_links(descriptor, shown);
   } catch (...) {

@@ -7,7 +7,7 @@
 
 #include <cerrno>
 #include <csignal>
-#include <cstring>
+#include <system_error>
 
 #include "tensor/error.h"
 #include "tensor/staged_output.h"
@@ -59,14 +59,15 @@ extern "C" void report_shrunk_file(int) {
 MappedFile MappedFile::open(const std::filesystem::path& path) {
   // Without O_NONBLOCK opening a named pipe would wait for a writer.
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  if (descriptor < 0) throw user_error("cannot open {}: {}", path.string(), std::strerror(errno));
+  if (descriptor < 0) throw user_error("cannot open {}: {}", path.string(), std::generic_category().message(errno));
   return adopt(descriptor, path);
 }
 
 MappedFile MappedFile::adopt(int descriptor, const std::filesystem::path& path) {
   const Descriptor file(descriptor);
   struct stat status {};
-  if (fstat(file.value, &status) != 0) throw failure("cannot read {}: {}", path.string(), std::strerror(errno));
+  if (fstat(file.value, &status) != 0)
+    throw failure("cannot read {}: {}", path.string(), std::generic_category().message(errno));
   if (!S_ISREG(status.st_mode)) throw user_error("{} is not a regular file", path.string());
   auto mapping = std::make_shared<Mapping>();
   mapping->path = path;
@@ -76,7 +77,8 @@ MappedFile MappedFile::adopt(int descriptor, const std::filesystem::path& path) 
   if (mapping->size != 0) {
     void* address = mmap(nullptr, mapping->size, PROT_READ, MAP_PRIVATE, file.value, 0);
     if (address == MAP_FAILED)
-      throw failure("cannot map {} ({} bytes): {}", path.string(), mapping->size, std::strerror(errno));
+      throw failure("cannot map {} ({} bytes): {}", path.string(), mapping->size,
+                    std::generic_category().message(errno));
     mapping->address = address;
   }
   MappedFile result;

@@ -298,7 +298,9 @@ void infer_concat(InferContext& ctx) {
     if (!fits)
       throw user_error("input {} has shape {}, which does not continue {} along axis {}", i, other.text(), first.text(),
                        axis);
-    extents[static_cast<std::size_t>(axis)] += other[axis];
+    std::int64_t& along = extents[static_cast<std::size_t>(axis)];
+    if (__builtin_add_overflow(along, other[axis], &along))
+      throw user_error("the inputs are more than 2^63 elements long along axis {}", axis);
   }
   ctx.set(0, ctx.dtype(0), Shape(std::move(extents)));
 }

@@ -37,7 +37,7 @@ onnx::ModelProto identities(const NamedTensors& tensors) {
 }
 
 std::filesystem::path save(const onnx::ModelProto& model, const std::string& name) {
-  const auto path = std::filesystem::path(testing::TempDir()) / name;
+  auto path = std::filesystem::path(testing::TempDir()) / name;
   std::ofstream stream(path, std::ios::binary);
   model.SerializeToOstream(&stream);
   return path;
