@@ -94,7 +94,7 @@ void require_consistent(const Json& config, const LogMelOptions& options, std::s
 
 MelFilters filters_from(const Json& matrix, const LogMelOptions& options, std::string_view name) {
   const auto mels = static_cast<std::size_t>(options.mels);
-  const auto bins = static_cast<std::size_t>(options.fft / 2 + 1);
+  const auto bins = static_cast<std::size_t>(options.fft / 2) + 1;
   const auto is_matrix = [&](std::size_t rows, std::size_t columns) {
     return matrix.is_array() && matrix.size() == rows &&
            std::all_of(matrix.begin(), matrix.end(),

@@ -138,12 +138,11 @@ class Importer {
     const auto dtype = static_cast<DType>(proto.data_type());
     std::int64_t elements = 1;
     for (const std::int64_t dim : proto.dims()) elements = dim == 0 ? 0 : std::max<std::int64_t>(elements, dim);
-    ValueId id = kNoValue;
     if (is_float(dtype) && elements > 1) {
-      id = graph.add_parameter(name, dtype, Shape(std::vector<std::int64_t>(proto.dims().begin(), proto.dims().end())),
-                               file_, name);
+      graph.add_parameter(name, dtype, Shape(std::vector<std::int64_t>(proto.dims().begin(), proto.dims().end())),
+                          file_, name);
     } else {
-      id = graph.add_constant(model_.tensor(proto), name);
+      const ValueId id = graph.add_constant(model_.tensor(proto), name);
       graph.value(id).file = file_;
       graph.value(id).initializer = name;
     }

@@ -10,7 +10,7 @@ namespace retune {
 
 namespace {
 
-Feed ids_feed(std::vector<std::int64_t> values, std::int64_t rows) {
+Feed ids_feed(const std::vector<std::int64_t>& values, std::int64_t rows) {
   Tensor tensor = Tensor::of<std::int64_t>(
       {rows, static_cast<std::int64_t>(values.size()) / std::max<std::int64_t>(rows, 1)}, values);
   return {std::move(tensor), {}};

@@ -179,7 +179,7 @@ void infer_loop(InferContext& c) {
   const auto body = c.attributes().graph("body");
   const auto states = static_cast<int>(c.attributes().i("states", 0));
   for (int i = 0; i < c.output_count(); ++i) {
-    const TypeShape type = type_of(*body, body->outputs[static_cast<std::size_t>(1 + i)]);
+    const TypeShape type = type_of(*body, body->outputs[static_cast<std::size_t>(i) + 1]);
     c.set(i, type.dtype, i < states ? type.shape : stacked(type.shape, c.attributes().i("trips", -1)));
   }
 }

@@ -49,7 +49,7 @@ Tiling tiling(const Shape& x, const Shape& y) {
   Extents from, to;
   Tiling result;
   for (int axis = 0; axis < x.rank(); ++axis) {
-    result.axes.push_back(2 * axis);
+    result.axes.push_back(2 * static_cast<std::int64_t>(axis));
     from.insert(from.end(), {1, x[axis]});
     to.insert(to.end(), {x[axis] == 0 ? 0 : y[axis] / x[axis], x[axis]});
   }
