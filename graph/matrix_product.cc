@@ -49,12 +49,10 @@ CBLAS_TRANSPOSE flag(bool transpose) { return transpose ? CblasTrans : CblasNoTr
 // oneDNN is 10 to 20 % faster on tiles of some size (5x768x192: 18 against 32 microseconds; 3200x192x768 transposed:
 // 102 against 57 GFLOP/s), OpenBLAS on small ones (100x100x64 transposed: 17 against 23) and where A is transposed and
 // short. Elsewhere OpenBLAS.
-constexpr std::int64_t kOneDnnLeast = 1'400'000;  // floating-point operations
-constexpr std::int64_t kOneDnnLeastDepthTransposed = 1024;
 
 bool one_dnn_is_faster(const MatrixProduct& s) {
   static const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
-  return has_avx512 && 2 * s.m * s.n * s.k >= kOneDnnLeast && (!s.transpose_a || s.k >= kOneDnnLeastDepthTransposed);
+  return has_avx512 && 2 * s.m * s.n * s.k >= 60000;
 }
 
 // oneDNN takes the number of its threads from OpenMP's setting for the calling thread.

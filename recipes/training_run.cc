@@ -109,7 +109,8 @@ TrainPlan plan_train(const TrainRun& run) {
   shape.validate();
   const Rng rng(options.seed);
   for (const BuiltGraph& built :
-       {build_audio_encoder(shape, rng), build_token_embedding(shape, rng), build_decoder(shape, rng)})
+       {build_audio_encoder(shape, drawn_weights(rng)), build_token_embedding(shape, drawn_weights(rng)),
+        build_decoder(shape, drawn_weights(rng))})
     for (const auto& [name, feed] : built.parameters) plan.parameters += feed.tensor.numel();
   plan.makes_data = data_missing(run);
   if (!plan.makes_data) check_data(run);

@@ -422,7 +422,7 @@ TEST_F(Asking, NamesTheCheckThatASmallerVocabularyFails) {
   write_tiny_bundle(scratch / "damaged", options);
   LalmShape shape = tiny_shape();
   shape.vocabulary = bundle_.tokenizer().vocabulary_size() - 1;
-  const BuiltGraph decoder = build_decoder(shape, Rng(1));
+  const BuiltGraph decoder = build_decoder(shape, drawn_weights(Rng(1)));
   export_onnx(decoder.graph, decoder.parameters, scratch / "damaged/onnx/decoder_model_merged.onnx");
   EXPECT_EQ(first_failure(check_bundle(session_, Bundle::open(scratch / "damaged"))), "vocabulary");
 }

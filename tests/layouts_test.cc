@@ -314,8 +314,9 @@ TEST_F(Layouts, EveryWayOfWritingAProduct) {
 TEST_F(Layouts, WhisperEncoderWithConnector) {
   LalmShape shape = tiny_shape();
   shape.vocabulary = kVocabulary;
-  const BuiltGraph encoder = build_audio_encoder(shape, Rng(1)), embed = build_token_embedding(shape, Rng(2)),
-                   decoder = build_decoder(shape, Rng(3));
+  const BuiltGraph encoder = build_audio_encoder(shape, drawn_weights(Rng(1))),
+                   embed = build_token_embedding(shape, drawn_weights(Rng(2))),
+                   decoder = build_decoder(shape, drawn_weights(Rng(3)));
   const Graph hearing_graph = named(encoder.graph), body = named(decoder.graph);
   graph_ = std::make_shared<const Graph>(link({&hearing_graph, &embed.graph, &body}));
   for (const auto& [prefix, part] :

@@ -144,9 +144,10 @@ void write_tiny_bundle(const fs::path& folder, const TinyBundleOptions& options)
                            tokenizer.require_id(kTurnEnd), tokenizer.require_id(kAudioPlaceholder)});
   fs::create_directories(folder / "onnx");
   const Rng rng(options.seed);
-  for (const auto& [built, file] : {std::pair{build_audio_encoder(shape, rng.fork("encoder")), "audio_encoder.onnx"},
-                                    {build_token_embedding(shape, rng.fork("embed")), "embed_tokens.onnx"},
-                                    {build_decoder(shape, rng.fork("decoder")), "decoder_model_merged.onnx"}}) {
+  for (const auto& [built, file] :
+       {std::pair{build_audio_encoder(shape, drawn_weights(rng.fork("encoder"))), "audio_encoder.onnx"},
+        {build_token_embedding(shape, drawn_weights(rng.fork("embed"))), "embed_tokens.onnx"},
+        {build_decoder(shape, drawn_weights(rng.fork("decoder"))), "decoder_model_merged.onnx"}}) {
     const StoredGraph narrow =
         Narrower(options.stored, options.arithmetic).narrow(built.graph, louder(built, options.loudness));
     export_onnx(narrow.graph, narrow.parameters, folder / "onnx" / file);

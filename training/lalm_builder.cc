@@ -13,7 +13,8 @@ namespace {
 // The small vocabulary of spellings that both halves share.
 class Writer {
  public:
-  Writer(std::string graph_name, Rng rng) : builder_(built_.graph), rng_(rng) {
+  Writer(std::string graph_name, const WeightSource& source, DType dtype)
+      : builder_(built_.graph), source_(source), dtype_(dtype) {
     built_.graph.name = std::move(graph_name);
   }
 
@@ -21,19 +22,20 @@ class Writer {
   Graph& g() { return built_.graph; }
   BuiltGraph take() { return std::move(built_); }
 
+  DType dtype() const { return dtype_; }
+  ValueId scalar(double value) { return b().scalar(value, dtype_); }
+
   ValueId parameter(const std::string& name, const Shape& shape, double deviation) {
-    Rng rng = rng_.fork(name);
-    Tensor tensor = Tensor::empty(DType::kF32, shape);
-    float* data = tensor.mutable_data<float>();
-    for (std::int64_t i = 0; i < tensor.numel(); ++i) data[i] = static_cast<float>(deviation * rng.normal());
-    return add(name, std::move(tensor));
+    return add(name, source_(name, shape, 0, deviation));
   }
 
   ValueId filled(const std::string& name, const Shape& shape, float value) {
-    Tensor tensor = Tensor::empty(DType::kF32, shape);
-    std::fill_n(tensor.mutable_data<float>(), tensor.numel(), value);
-    return add(name, std::move(tensor));
+    return add(name, source_(name, shape, value, 0));
   }
+
+  // Exporters of 16-bit models compute norms and angles in f32.
+  ValueId to_f32(ValueId x) { return dtype_ == DType::kF32 ? x : b().cast(x, DType::kF32); }
+  ValueId from_f32(ValueId x) { return dtype_ == DType::kF32 ? x : b().cast(x, dtype_); }
 
   ValueId table(const std::string& name, Tensor tensor) {
     built_.tables.push_back(name);
@@ -48,8 +50,9 @@ class Writer {
     return b().op("Add", {filled(module + ".bias", {out}, 0.0f), product}, {}, path(module) + "/Add_output_0");
   }
 
-  ValueId rms_norm(const std::string& module, ValueId x, std::int64_t width, double epsilon) {
+  ValueId rms_norm(const std::string& module, ValueId input, std::int64_t width, double epsilon) {
     const std::string p = path(module);
+    const ValueId x = to_f32(input);
     const ValueId square = b().op("Pow", {x, b().scalar(2.0, DType::kF32)}, {}, p + "/Pow_output_0");
     const ValueId mean =
         b().op("ReduceMean", {square}, {{"axes", std::vector<std::int64_t>{-1}}, {"keepdims", std::int64_t{1}}},
@@ -58,7 +61,7 @@ class Writer {
         b().op("Sqrt", {b().op("Add", {mean, b().scalar(epsilon, DType::kF32)}, {}, p + "/Add_output_0")}, {},
                p + "/Sqrt_output_0");
     const ValueId inverse = b().op("Div", {b().scalar(1.0, DType::kF32), root}, {}, p + "/Div_output_0");
-    const ValueId normal = b().op("Mul", {x, inverse}, {}, p + "/Mul_output_0");
+    const ValueId normal = from_f32(b().op("Mul", {x, inverse}, {}, p + "/Mul_output_0"));
     return b().op("Mul", {filled(module + ".weight", {width}, 1.0f), normal}, {}, p + "/Mul_1_output_0");
   }
 
@@ -70,9 +73,9 @@ class Writer {
   }
 
   ValueId gelu(ValueId x) {
-    const ValueId scaled = b().op("Div", {x, b().scalar(std::sqrt(2.0), DType::kF32)});
-    const ValueId one = b().op("Add", {b().op("Erf", {scaled}), b().scalar(1.0, DType::kF32)});
-    return b().op("Mul", {b().op("Mul", {x, one}), b().scalar(0.5, DType::kF32)});
+    const ValueId scaled = b().op("Div", {x, scalar(std::sqrt(2.0))});
+    const ValueId one = b().op("Add", {b().op("Erf", {scaled}), scalar(1.0)});
+    return b().op("Mul", {b().op("Mul", {x, one}), scalar(0.5)});
   }
 
   ValueId silu(ValueId x) { return b().op("Mul", {x, b().op("Sigmoid", {x})}); }
@@ -98,7 +101,7 @@ class Writer {
 
   void output(ValueId id, const std::string& name, std::vector<Dim> dims) {
     if (g().value(id).name != name) g().rename(id, name);
-    g().value(id).dtype = DType::kF32;
+    g().value(id).dtype = dtype_;
     g().value(id).declared = std::move(dims);
     g().outputs.push_back(id);
   }
@@ -111,14 +114,15 @@ class Writer {
   }
 
   ValueId add(const std::string& name, Tensor tensor) {
-    const ValueId id = g().add_parameter(name, DType::kF32, tensor.shape(), "", name);
+    const ValueId id = g().add_parameter(name, tensor.dtype(), tensor.shape(), "", name);
     built_.parameters[name] = {std::move(tensor), {}};
     return id;
   }
 
   BuiltGraph built_;
   GraphBuilder builder_;
-  Rng rng_;
+  const WeightSource& source_;
+  DType dtype_;
 };
 
 Tensor sinusoids(std::int64_t length,
@@ -143,7 +147,7 @@ ValueId encoder_block(Writer& w, const std::string& module, ValueId x, const Lal
   const ValueId q = w.split_heads(w.linear(module + ".self_attn.q_proj", n, d, d, 0.05, true), s.encoder_heads, size);
   const ValueId k = w.split_heads(w.linear(module + ".self_attn.k_proj", n, d, d, 0.05, false), s.encoder_heads, size);
   const ValueId v = w.split_heads(w.linear(module + ".self_attn.v_proj", n, d, d, 0.05, true), s.encoder_heads, size);
-  const ValueId scaled = w.b().op("Mul", {q, w.b().scalar(1.0 / std::sqrt(static_cast<double>(size)), DType::kF32)});
+  const ValueId scaled = w.b().op("Mul", {q, w.scalar(1.0 / std::sqrt(static_cast<double>(size)))});
   const ValueId scores = w.b().op("MatMul", {scaled, w.transpose(k, {0, 1, 3, 2})});
   const ValueId mixed = w.b().op("MatMul", {w.b().op("Softmax", {scores}, {{"axis", std::int64_t{-1}}}), v});
   const ValueId attention = w.linear(module + ".self_attn.out_proj", w.merge_heads(mixed, d), d, d, residual, true);
@@ -188,7 +192,7 @@ std::pair<ValueId, ValueId> rotary_tables(Writer& w, ValueId positions, const La
   const ValueId real = w.b().op("Cast", {positions}, {{"to", std::int64_t{1}}});
   const ValueId angles = w.b().op("Mul", {w.b().op("Unsqueeze", {real, w.b().ints({1, 3})}), frequencies});
   const ValueId both = w.concat({angles, angles}, -1);
-  return {w.b().op("Cos", {both}), w.b().op("Sin", {both})};
+  return {w.from_f32(w.b().op("Cos", {both})), w.from_f32(w.b().op("Sin", {both}))};
 }
 
 ValueId rotate(Writer& w, ValueId x, ValueId cos, ValueId sin, const LalmShape& s) {
@@ -225,8 +229,10 @@ ValueId causal_mask(Writer& w, ValueId embeds, ValueId mask, ValueId past) {
                                                   w.b().op("Unsqueeze", {queries, w.b().ints({1})})});
   const ValueId real = w.b().op("Cast", {w.b().op("Unsqueeze", {mask, w.b().ints({1, 2})})}, {{"to", std::int64_t{9}}});
   const ValueId visible = w.b().op("And", {before, real});
-  const double lowest = std::numeric_limits<float>::lowest();
-  return w.b().op("Where", {visible, w.b().scalar(0.0, DType::kF32), w.b().scalar(lowest, DType::kF32)});
+  const double lowest = w.dtype() == DType::kF16    ? -65504.0
+                        : w.dtype() == DType::kBF16 ? -0x1.fep127
+                                                    : std::numeric_limits<float>::lowest();
+  return w.b().op("Where", {visible, w.scalar(0.0), w.scalar(lowest)});
 }
 
 struct DecoderValues {
@@ -250,8 +256,7 @@ ValueId attention(Writer& w, int layer, ValueId n, const DecoderValues& shared, 
   w.output(values, fmt::format("present.{}.value", layer), present);
   const ValueId scores =
       w.b().op("MatMul", {rotate(w, q, shared.cos, shared.sin, s), w.transpose(repeat_kv(w, keys, s), {0, 1, 3, 2})});
-  const ValueId scaled =
-      w.b().op("Div", {scores, w.b().scalar(std::sqrt(static_cast<double>(s.head_size)), DType::kF32)});
+  const ValueId scaled = w.b().op("Div", {scores, w.scalar(std::sqrt(static_cast<double>(s.head_size)))});
   const ValueId probabilities =
       w.b().op("Softmax", {w.b().op("Add", {scaled, shared.mask})}, {{"axis", std::int64_t{-1}}});
   const ValueId mixed = w.b().op("MatMul", {probabilities, repeat_kv(w, values, s)});
@@ -276,14 +281,29 @@ void LalmShape::validate() const {
     throw user_error("model: encoder_width {} must be even and divisible by encoder_heads {}", encoder_width,
                      encoder_heads);
   if (heads % kv_heads != 0) throw user_error("model: heads {} must be a multiple of kv_heads {}", heads, kv_heads);
+  if (!is_float(dtype) || dtype == DType::kF64)
+    throw user_error("model: dtype must be f32, f16 or bf16, got {}", dtype_name(dtype));
   if (head_size % 2 != 0) throw user_error("model: head_size {} must be even for rotary positions", head_size);
 }
 
-BuiltGraph build_audio_encoder(const LalmShape& s, Rng rng) {
+WeightSource drawn_weights(Rng rng) {
+  return [rng](const std::string& name, const Shape& shape, double mean, double deviation) {
+    Rng own = rng.fork(name);
+    Tensor tensor = Tensor::empty(DType::kF32, shape);
+    float* data = tensor.mutable_data<float>();
+    if (deviation == 0)
+      std::fill_n(data, tensor.numel(), static_cast<float>(mean));
+    else
+      for (std::int64_t i = 0; i < tensor.numel(); ++i) data[i] = static_cast<float>(deviation * own.normal());
+    return tensor;
+  };
+}
+
+BuiltGraph build_audio_encoder(const LalmShape& s, const WeightSource& source) {
   s.validate();
-  Writer w("audio_encoder", rng);
+  Writer w("audio_encoder", source, s.dtype);
   const ValueId mel =
-      w.g().add_input("audio_values", DType::kF32, {{-1, "batch_size"}, {s.mel_bins, ""}, {-1, "frames"}});
+      w.g().add_input("audio_values", w.dtype(), {{-1, "batch_size"}, {s.mel_bins, ""}, {-1, "frames"}});
   const auto conv = [&](const std::string& module, ValueId x, std::int64_t in, std::int64_t stride) {
     const ValueId weight =
         w.parameter(module + ".weight", {s.encoder_width, in, 3}, 1.0 / std::sqrt(3.0 * static_cast<double>(in)));
@@ -294,7 +314,8 @@ BuiltGraph build_audio_encoder(const LalmShape& s, Rng rng) {
   };
   ValueId x = conv("audio_tower.conv2", conv("audio_tower.conv1", mel, s.mel_bins, 1), s.encoder_width, 2);
   x = w.transpose(x, {0, 2, 1});
-  const ValueId table = w.table("audio_tower.embed_positions.weight", sinusoids(s.max_encoder_frames, s.encoder_width));
+  const ValueId table =
+      w.table("audio_tower.embed_positions.weight", sinusoids(s.max_encoder_frames, s.encoder_width).cast(w.dtype()));
   x = w.b().op("Add", {x, w.b().op("Slice", {table, w.b().ints({0}), w.extent(x, 1), w.b().ints({0})})});
   const double residual = 0.05 / std::sqrt(2.0 * static_cast<double>(s.encoder_blocks));
   for (std::int64_t i = 0; i < s.encoder_blocks; ++i)
@@ -305,9 +326,9 @@ BuiltGraph build_audio_encoder(const LalmShape& s, Rng rng) {
   return w.take();
 }
 
-BuiltGraph build_token_embedding(const LalmShape& s, Rng rng) {
+BuiltGraph build_token_embedding(const LalmShape& s, const WeightSource& source) {
   s.validate();
-  Writer w("embed_tokens", rng);
+  Writer w("embed_tokens", source, s.dtype);
   const ValueId ids = w.g().add_input("input_ids", DType::kI64, {{-1, "batch_size"}, {-1, "sequence_length"}});
   const ValueId table = w.parameter("model.embed_tokens.weight", {s.vocabulary, s.width}, 0.05);
   w.output(w.b().op("Gather", {table, ids}), "inputs_embeds",
@@ -315,21 +336,21 @@ BuiltGraph build_token_embedding(const LalmShape& s, Rng rng) {
   return w.take();
 }
 
-BuiltGraph build_decoder(const LalmShape& s, Rng rng) {
+BuiltGraph build_decoder(const LalmShape& s, const WeightSource& source) {
   s.validate();
-  Writer w("decoder_model_merged", rng);
+  Writer w("decoder_model_merged", source, s.dtype);
   const Dim batch{-1, "batch_size"};
   const Dim rows{-1, "sequence_length"};
   const Dim total{-1, "past_sequence_length + sequence_length"};
-  ValueId x = w.g().add_input("inputs_embeds", DType::kF32, {batch, rows, {s.width, ""}});
+  ValueId x = w.g().add_input("inputs_embeds", w.dtype(), {batch, rows, {s.width, ""}});
   const ValueId embeds = x;
   const ValueId mask = w.g().add_input("attention_mask", DType::kI64, {batch, total});
   const ValueId positions = w.g().add_input("position_ids", DType::kI64, {batch, rows});
   std::vector<std::pair<ValueId, ValueId>> past;
   for (std::int64_t i = 0; i < s.blocks; ++i) {
     const std::vector<Dim> dims{batch, {s.kv_heads, ""}, {-1, "past_sequence_length"}, {s.head_size, ""}};
-    const ValueId key = w.g().add_input(fmt::format("past_key_values.{}.key", i), DType::kF32, dims);
-    past.emplace_back(key, w.g().add_input(fmt::format("past_key_values.{}.value", i), DType::kF32, dims));
+    const ValueId key = w.g().add_input(fmt::format("past_key_values.{}.key", i), w.dtype(), dims);
+    past.emplace_back(key, w.g().add_input(fmt::format("past_key_values.{}.value", i), w.dtype(), dims));
   }
   const auto [cos, sin] = rotary_tables(w, positions, s);
   const DecoderValues shared{cos, sin, causal_mask(w, embeds, mask, past[0].first)};

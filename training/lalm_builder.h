@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -35,25 +36,31 @@ struct LalmShape {
   std::int64_t vocabulary = 0;  // from the tokenizer
   double rope_theta = 10000.0;
   double norm_epsilon = 1e-5;
-  void validate() const;  // user errors: non-positive sizes, heads that do not divide
+  DType dtype = DType::kF32;  // of weights and activations: f32, f16 or bf16; norms and angles are computed in f32
+  void validate() const;      // user errors: non-positive sizes, heads that do not divide
 };
 
 struct BuiltGraph {
   Graph graph;
   std::vector<std::string> tables;  // parameters that are computed, not learnt: position tables, rotary frequencies
-  Parameters parameters;  // f32, drawn from `rng`: normal with deviation 0.02 (residual projections divided by sqrt(2 *
-                          // blocks)), norms 1, biases 0
+  Parameters parameters;
 };
 
-// audio_values f32 [B, mel_bins, F] -> audio_features f32 [B, R, H]. The last row is a stack of padding
+// Makes the tensor of a parameter, of LalmShape::dtype: `mean` everywhere if `deviation` is 0 (norms 1, biases 0), else
+// normal with mean 0 and that deviation (what the layer's width asks for; residual projections divided by sqrt(2 *
+// blocks)).
+using WeightSource = std::function<Tensor(const std::string& name, const Shape& shape, double mean, double deviation)>;
+WeightSource drawn_weights(Rng rng);  // f32, each parameter from the fork of its name
+
+// audio_values [B, mel_bins, F] -> audio_features [B, R, H]. The last row is a stack of padding
 // (onnx-layouts.md 1.1: what transformers.js expects of an Ultravox export). Also has the value "encoder_output" [B, T,
 // encoder_width], after the final norm.
-BuiltGraph build_audio_encoder(const LalmShape& shape, Rng rng);
-// input_ids i64 [B, S] -> inputs_embeds f32 [B, S, H]
-BuiltGraph build_token_embedding(const LalmShape& shape, Rng rng);
-// inputs_embeds f32 [B, S, H], attention_mask i64 [B, P+S], position_ids i64 [B, S], past_key_values.{i}.key/.value f32
+BuiltGraph build_audio_encoder(const LalmShape& shape, const WeightSource& source);
+// input_ids i64 [B, S] -> inputs_embeds [B, S, H]
+BuiltGraph build_token_embedding(const LalmShape& shape, const WeightSource& source);
+// inputs_embeds [B, S, H], attention_mask i64 [B, P+S], position_ids i64 [B, S], past_key_values.{i}.key/.value
 // [B, kv_heads, P, head_size]
-// -> logits f32 [B, S, vocabulary], present.{i}.key/.value f32 [B, kv_heads, P+S, head_size]
-BuiltGraph build_decoder(const LalmShape& shape, Rng rng);
+// -> logits [B, S, vocabulary], present.{i}.key/.value [B, kv_heads, P+S, head_size]
+BuiltGraph build_decoder(const LalmShape& shape, const WeightSource& source);
 
 }  // namespace retune

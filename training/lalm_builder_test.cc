@@ -63,7 +63,7 @@ Request decoder_request(const Tensor& embeds, std::int64_t past, const Results* 
 
 TEST(LalmBuilder, TheEncoderGivesTheDocumentedRows) {
   const LalmShape shape = small();
-  const BuiltGraph built = build_audio_encoder(shape, Rng(1));
+  const BuiltGraph built = build_audio_encoder(shape, drawn_weights(Rng(1)));
   const auto graph = std::make_shared<const Graph>(built.graph);
   Session session({.threads = 1});
   for (const std::int64_t frames : {1, 2, 7, 8, 31, 33, 100}) {
@@ -78,7 +78,7 @@ TEST(LalmBuilder, TheEncoderGivesTheDocumentedRows) {
 }
 
 TEST(LalmBuilder, TheDecoderIsCausalAndItsCacheContinuesIt) {
-  const BuiltGraph built = build_decoder(small(), Rng(1));
+  const BuiltGraph built = build_decoder(small(), drawn_weights(Rng(1)));
   const auto graph = std::make_shared<const Graph>(built.graph);
   Session session({.threads = 1});
   const Tensor embeds = noise({1, 7, 12}, 3);
@@ -99,7 +99,7 @@ TEST(LalmBuilder, TheDecoderIsCausalAndItsCacheContinuesIt) {
 }
 
 TEST(LalmBuilder, PaddingOnTheRightIsNotSeen) {
-  const BuiltGraph built = build_decoder(small(), Rng(1));
+  const BuiltGraph built = build_decoder(small(), drawn_weights(Rng(1)));
   const auto graph = std::make_shared<const Graph>(built.graph);
   Session session({.threads = 1});
   const Tensor embeds = noise({1, 5, 12}, 3);
@@ -113,8 +113,8 @@ TEST(LalmBuilder, PaddingOnTheRightIsNotSeen) {
 }
 
 TEST(LalmBuilder, TheSameSeedDrawsTheSameWeightsAndTablesAreComputed) {
-  const BuiltGraph a = build_decoder(small(), Rng(1)), b = build_decoder(small(), Rng(1)),
-                   c = build_decoder(small(), Rng(2));
+  const BuiltGraph a = build_decoder(small(), drawn_weights(Rng(1))), b = build_decoder(small(), drawn_weights(Rng(1))),
+                   c = build_decoder(small(), drawn_weights(Rng(2)));
   EXPECT_THAT(a.tables, testing::ElementsAre("model.rotary_emb.inv_freq"));
   int other = 0;
   for (const auto& [name, feed] : a.parameters) {
@@ -131,7 +131,7 @@ TEST(LalmBuilder, RefusesSizesThatDoNotFit) {
   const auto refused = [](auto change) {
     LalmShape shape = small();
     change(shape);
-    EXPECT_THROW(build_decoder(shape, Rng(1)), Error);
+    EXPECT_THROW(build_decoder(shape, drawn_weights(Rng(1))), Error);
   };
   EXPECT_NO_THROW(small().validate());
   refused([](LalmShape& s) { s.vocabulary = 0; });

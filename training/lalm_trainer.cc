@@ -81,9 +81,9 @@ void append_attribute_losses(Graph& graph, const LalmData& data, const LalmShape
 
 TrainingModel build_model(const LalmTrainingOptions& options, const LalmData& data) {
   const Rng rng = Rng(options.seed).fork("weights");
-  TrainingModel model{build_audio_encoder(options.shape, rng.fork("encoder")),
-                      build_token_embedding(options.shape, rng.fork("embed")),
-                      build_decoder(options.shape, rng.fork("decoder")),
+  TrainingModel model{build_audio_encoder(options.shape, drawn_weights(rng.fork("encoder"))),
+                      build_token_embedding(options.shape, drawn_weights(rng.fork("embed"))),
+                      build_decoder(options.shape, drawn_weights(rng.fork("decoder"))),
                       nullptr,
                       {},
                       {}};

@@ -1,8 +1,8 @@
 """One contender of the benchmark: PyTorch. Prints one JSON line {"work", "peer", "threads", "seconds": [...]}.
 
-  torch_peer.py BUNDLE WORK THREADS RUNS [POSITIONS]
+  torch_peer.py BUNDLE WORK THREADS RUNS [batch=32 clips=24 text=72 frames=200 positions=N]
 
-WORK: forward, forward_backward, train_step, or rome_edit with prompts of POSITIONS.
+WORK: forward, forward_backward, train_step, or rome_edit with prompts of `positions`.
 """
 
 import json
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from torch_lalm import Lalm, batch_of
 
-BATCH, CLIPS, TEXT, FRAMES, LABELS = 32, 24, 72, 200, 4
+LABELS = 4
 
 
 def loss_of(model, ids, mask, audio):
@@ -39,11 +39,11 @@ def time_runs(step, work, threads, runs):
 VIEWS, STEPS, TARGET, RATE, CLAMP, DECAY, KL_WEIGHT = 5, 20, 2, 0.5, 10.0, 1e-3, 0.0625
 
 
-def rome_edit(model, positions):
+def rome_edit(model, positions, frames):
     model.requires_grad_(False)
     block = min(round(0.55 * model.blocks), model.blocks - 1)
-    rows = -(-((FRAMES - 1) // 2 + 1) // model.stack) + 1
-    ids, mask, audio = batch_of(model, VIEWS + 1, VIEWS + 1, positions + TARGET - rows, FRAMES)
+    rows = -(-((frames - 1) // 2 + 1) // model.stack) + 1
+    ids, mask, audio = batch_of(model, VIEWS + 1, VIEWS + 1, positions + TARGET - rows, frames)
     last = positions - 1
     targets = ids[:VIEWS, positions:] % model.audio_id
     weights = torch.tensor([0.5] + [0.5 / (VIEWS - 1)] * (VIEWS - 1))
@@ -90,12 +90,17 @@ def rome_edit(model, positions):
 
 def main():
     bundle, work, threads, runs = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    load = {"batch": 32, "clips": 24, "text": 72, "frames": 200} | {n: int(v) for n, v in (a.split("=") for a in sys.argv[5:])}
     torch.set_num_threads(threads)
     model = Lalm(bundle)
     if work == "rome_edit":
-        return time_runs(rome_edit(model, int(sys.argv[5])), work, threads, runs)
-    ids, mask, audio = batch_of(model, BATCH, CLIPS, TEXT, FRAMES)
+        return time_runs(rome_edit(model, load["positions"], load["frames"]), work, threads, runs)
+    ids, mask, audio = batch_of(model, load["batch"], load["clips"], load["text"], load["frames"])
     ids[:, -LABELS:] %= model.audio_id
+    unused = () if load["clips"] else ("audio_tower", "multi_modal_projector")
+    for name, parameter in model.w.items():
+        if name.startswith(unused):
+            parameter.requires_grad_(False)
     learnt = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learnt, lr=1e-5, weight_decay=0.01)
 
