@@ -2,9 +2,40 @@
 
 #include <algorithm>
 
+#include "graph/ops/kernel.h"
+#include "tensor/half.h"
+
 namespace retune {
 
 namespace {
+
+// A 16-bit tensor as f32.
+Tensor widened(const Tensor& tensor, ThreadPool& pool, const ForwardContext::Allocate& allocate) {
+  Tensor wide = allocate(DType::kF32, tensor.shape());
+  float* to = wide.mutable_data<float>();
+  visit_stored_float(tensor.dtype(), [&]<class T>(T) {
+    if constexpr (sizeof(T) == 2)
+      pool.parallel_for(tensor.numel(), kElementGrain,
+                        [&, from = tensor.data<T>()](std::int64_t begin, std::int64_t end) {
+                          widen(from + begin, to + begin, end - begin);
+                        });
+  });
+  return wide;
+}
+
+// An f32 tensor rounded to a 16-bit type.
+Tensor narrowed(const Tensor& tensor, DType dtype, ThreadPool& pool, const ForwardContext::Allocate& allocate) {
+  Tensor half = allocate(dtype, tensor.shape());
+  const float* from = tensor.data<float>();
+  visit_stored_float(dtype, [&]<class T>(T) {
+    if constexpr (sizeof(T) == 2)
+      pool.parallel_for(tensor.numel(), kElementGrain,
+                        [&, to = half.mutable_data<T>()](std::int64_t begin, std::int64_t end) {
+                          narrow(from + begin, to + begin, end - begin);
+                        });
+  });
+  return half;
+}
 
 std::vector<Tensor> forward(const Node& node, const Op& op, std::span<const Tensor> inputs,
                             std::span<const TypeShape> types, ThreadPool& pool,
@@ -31,13 +62,14 @@ std::vector<Tensor> evaluate(const Node& node, const Op& op, std::span<const Ten
 
   std::vector<Tensor> wide(inputs.begin(), inputs.end());
   for (Tensor& tensor : wide)
-    if (half_tensor(tensor)) tensor = tensor.cast(DType::kF32);
+    if (half_tensor(tensor)) tensor = widened(tensor, pool, allocate);
   std::vector<TypeShape> types(output_types.begin(), output_types.end());
   for (TypeShape& type : types)
     if (half_type(type)) type.dtype = DType::kF32;
   std::vector<Tensor> outputs = forward(node, op, wide, types, pool, allocate);
   for (std::size_t i = 0; i < outputs.size(); ++i)
-    if (outputs[i].defined()) outputs[i] = outputs[i].cast(output_types[i].dtype);
+    if (outputs[i].defined() && half_type(output_types[i]))
+      outputs[i] = narrowed(outputs[i], output_types[i].dtype, pool, allocate);
   return outputs;
 }
 

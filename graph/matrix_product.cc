@@ -1,16 +1,14 @@
 #include "graph/matrix_product.h"
 
 #include <cblas.h>
-#include <oneapi/dnnl/dnnl.h>
 
 #include <algorithm>
 #include <limits>
 
+#include "graph/half_products.h"
+#include "graph/one_dnn.h"
+#include "graph/row_products.h"
 #include "tensor/error.h"
-
-// Of OpenMP, whose header is in the private folder of each compiler.
-extern "C" int omp_get_max_threads();
-extern "C" void omp_set_num_threads(int);
 
 namespace retune {
 
@@ -25,9 +23,6 @@ constexpr std::int64_t kSmallestTile = 48;
 constexpr std::int64_t kWorthSplitting = 2'000'000;  // floating-point operations
 constexpr std::int64_t kWantedTiles = 4;
 constexpr std::int64_t kLongTile = 256'000'000;  // floating-point operations
-// Up to this many rows, matrix times vector beats the general product, which would copy B into its own layout first.
-constexpr std::int64_t kFewRows = 4;
-constexpr std::int64_t kLargeMatrix = 512 * 1024;  // elements: beyond the second-level cache
 
 // The setting is the library's own and process-wide; making it once is enough and cannot race.
 void use_one_blas_thread() {
@@ -55,18 +50,6 @@ bool one_dnn_is_faster(const MatrixProduct& s) {
   return has_avx512 && 2 * s.m * s.n * s.k >= 60000;
 }
 
-// oneDNN takes the number of its threads from OpenMP's setting for the calling thread.
-class OneOpenMpThread {
- public:
-  OneOpenMpThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
-  ~OneOpenMpThread() { omp_set_num_threads(before_); }
-  OneOpenMpThread(const OneOpenMpThread&) = delete;
-  OneOpenMpThread& operator=(const OneOpenMpThread&) = delete;
-
- private:
-  int before_;
-};
-
 void gemm(const MatrixProduct& s, const float* a, const float* b, float* c) {
   const int m = blas_int(s.m), n = blas_int(s.n), k = blas_int(s.k), lda = blas_int(s.lda), ldb = blas_int(s.ldb),
             ldc = blas_int(s.ldc);
@@ -86,89 +69,11 @@ void gemm(const MatrixProduct& s, const double* a, const double* b, double* c) {
               s.alpha, a, blas_int(s.lda), b, blas_int(s.ldb), s.beta, c, blas_int(s.ldc));
 }
 
-// y += alpha M x, or M^T x; M is stored [rows, columns].
-struct VectorProduct {
-  bool transpose = false;
-  std::int64_t rows = 0, columns = 0, stride = 0;
-  double alpha = 1;
-  std::int64_t x_step = 1, y_step = 1;
-};
-
-void gemv(const VectorProduct& s, const float* m, const float* x, float* y) {
-  cblas_sgemv(CblasRowMajor, flag(s.transpose), blas_int(s.rows), blas_int(s.columns), static_cast<float>(s.alpha), m,
-              blas_int(s.stride), x, blas_int(s.x_step), 1.0f, y, blas_int(s.y_step));
-}
-
-void gemv(const VectorProduct& s, const double* m, const double* x, double* y) {
-  cblas_dgemv(CblasRowMajor, flag(s.transpose), blas_int(s.rows), blas_int(s.columns), s.alpha, m, blas_int(s.stride),
-              x, blas_int(s.x_step), 1.0, y, blas_int(s.y_step));
-}
-
 MatrixProduct with_strides(MatrixProduct s) {
   if (s.lda == 0) s.lda = std::max<std::int64_t>(1, s.transpose_a ? s.m : s.k);
   if (s.ldb == 0) s.ldb = std::max<std::int64_t>(1, s.transpose_b ? s.k : s.n);
   if (s.ldc == 0) s.ldc = std::max<std::int64_t>(1, s.n);
   return s;
-}
-
-// A few rows times a matrix: y[r] = alpha x[r] op(B) + beta y[r]. Both ways of being narrow come down to it: few rows
-// of A, and a single column of B (with the roles of A and B exchanged).
-struct RowProducts {
-  std::int64_t rows = 0, n = 0, k = 0;
-  std::int64_t x_row = 0, x_step = 1, y_row = 0, y_step = 1;
-  bool transpose_b = false;
-  std::int64_t ldb = 0;
-  double alpha = 1, beta = 0;
-};
-
-bool is_narrow(const MatrixProduct& s) {
-  if (s.m == 1 || s.n == 1) return true;
-  return s.m <= kFewRows && !s.transpose_a && (s.transpose_b || s.n * s.k >= kLargeMatrix);
-}
-
-bool exchanges(const MatrixProduct& s) { return s.n == 1 && s.m > 1; }
-
-RowProducts row_products(const MatrixProduct& s) {
-  RowProducts p{.k = s.k, .alpha = s.alpha, .beta = s.beta};
-  if (exchanges(s)) {
-    p.rows = 1;
-    p.n = s.m;
-    p.x_step = s.transpose_b ? 1 : s.ldb;
-    p.y_step = s.ldc;
-    p.transpose_b = !s.transpose_a;
-    p.ldb = s.lda;
-  } else {
-    p.rows = s.m;
-    p.n = s.n;
-    p.x_row = s.transpose_a ? 1 : s.lda;
-    p.x_step = s.transpose_a ? s.lda : 1;
-    p.y_row = s.ldc;
-    p.transpose_b = s.transpose_b;
-    p.ldb = s.ldb;
-  }
-  return p;
-}
-
-// Columns [begin, end) of every row. B is read in blocks that stay in the cache for all rows.
-template <class T>
-void row_tile(const RowProducts& p, std::int64_t begin, std::int64_t end, const T* x, const T* b, T* y) {
-  for (std::int64_t r = 0; r < p.rows; ++r) {
-    for (std::int64_t j = begin; j < end; ++j) {
-      T& value = y[r * p.y_row + j * p.y_step];
-      value = p.beta == 0 ? T{0} : static_cast<T>(p.beta) * value;
-    }
-  }
-  const std::int64_t block = p.transpose_b ? 512 : 128;
-  for (std::int64_t k = 0; k < p.k; k += block) {
-    const std::int64_t depth = std::min(block, p.k - k);
-    VectorProduct v{.stride = p.ldb, .alpha = p.alpha, .x_step = p.x_step, .y_step = p.y_step};
-    v.transpose = !p.transpose_b;
-    v.rows = p.transpose_b ? end - begin : depth;
-    v.columns = p.transpose_b ? depth : end - begin;
-    const T* corner = p.transpose_b ? b + begin * p.ldb + k : b + k * p.ldb + begin;
-    for (std::int64_t r = 0; r < p.rows; ++r)
-      gemv(v, corner, x + r * p.x_row + k * p.x_step, y + r * p.y_row + begin * p.y_step);
-  }
 }
 
 std::int64_t tiles_of(std::int64_t extent, std::int64_t tile) { return (extent + tile - 1) / tile; }
@@ -199,12 +104,6 @@ Tiling tiling(const MatrixProduct& s) {
   return t;
 }
 
-// Columns of a tile of few rows: whole blocks of row_tile, each large enough to be worth a thread.
-std::int64_t narrow_tile(const RowProducts& p) {
-  if (2 * p.rows * p.n * p.k <= kWorthSplitting / 8) return p.n;
-  return even_tile(p.n, p.transpose_b ? 128 : 512);
-}
-
 // Runs items 0 ... count - 1, several to a chunk where each is small. The cut depends on the work of an item only.
 template <class F>
 void run_items(ThreadPool& pool, std::int64_t count, std::int64_t flops_each, F&& item) {
@@ -215,28 +114,8 @@ void run_items(ThreadPool& pool, std::int64_t count, std::int64_t flops_each, F&
 }
 
 template <class T>
-void narrow_products(ThreadPool& pool, const MatrixProduct& s, const Batch& batch, const T* a, const T* b, T* c) {
-  const RowProducts p = row_products(s);
-  const bool exchanged = exchanges(s);
-  const std::int64_t width = std::max<std::int64_t>(1, narrow_tile(p));
-  const std::int64_t tiles = tiles_of(p.n, width);
-  run_items(pool, batch.count * tiles, 2 * p.rows * width * p.k * 8, [&](std::int64_t item) {
-    const std::int64_t product = item / tiles, begin = item % tiles * width;
-    const T* left = a + product * batch.stride_a;
-    const T* right = b + product * batch.stride_b;
-    row_tile(p, begin, std::min(begin + width, p.n), exchanged ? right : left, exchanged ? left : right,
-             c + product * batch.stride_c);
-  });
-}
-
-}  // namespace
-
-template <class T>
-void matrix_products(ThreadPool& pool, const MatrixProduct& shape, const Batch& batch, const T* a, const T* b, T* c) {
+void tiled_products(ThreadPool& pool, const MatrixProduct& s, const Batch& batch, const T* a, const T* b, T* c) {
   use_one_blas_thread();
-  const MatrixProduct s = with_strides(shape);
-  if (s.m == 0 || s.n == 0) return;
-  if (is_narrow(s)) return narrow_products(pool, s, batch, a, b, c);
   const Tiling tile = tiling(s);
   const std::int64_t down = tiles_of(s.m, tile.rows), across = tiles_of(s.n, tile.columns);
   run_items(pool, batch.count * down * across, 2 * tile.rows * tile.columns * s.k, [&](std::int64_t item) {
@@ -250,6 +129,20 @@ void matrix_products(ThreadPool& pool, const MatrixProduct& shape, const Batch& 
   });
 }
 
+}  // namespace
+
+template <class T>
+void matrix_products(ThreadPool& pool, const MatrixProduct& shape, const Batch& batch, const T* a, const T* b, T* c) {
+  const MatrixProduct s = with_strides(shape);
+  if (s.m == 0 || s.n == 0) return;
+  if (is_narrow(s)) return row_products(pool, s, batch, a, b, c);
+  if constexpr (sizeof(T) == 2) {
+    half_products(pool, s, batch, a, b, c);
+  } else {
+    tiled_products(pool, s, batch, a, b, c);
+  }
+}
+
 template <class T>
 void matrix_product(ThreadPool& pool, const MatrixProduct& shape, const T* a, const T* b, T* c) {
   matrix_products(pool, shape, Batch{}, a, b, c);
@@ -259,5 +152,9 @@ template void matrix_product(ThreadPool&, const MatrixProduct&, const float*, co
 template void matrix_product(ThreadPool&, const MatrixProduct&, const double*, const double*, double*);
 template void matrix_products(ThreadPool&, const MatrixProduct&, const Batch&, const float*, const float*, float*);
 template void matrix_products(ThreadPool&, const MatrixProduct&, const Batch&, const double*, const double*, double*);
+template void matrix_product(ThreadPool&, const MatrixProduct&, const F16*, const F16*, F16*);
+template void matrix_products(ThreadPool&, const MatrixProduct&, const Batch&, const F16*, const F16*, F16*);
+template void matrix_product(ThreadPool&, const MatrixProduct&, const BF16*, const BF16*, BF16*);
+template void matrix_products(ThreadPool&, const MatrixProduct&, const Batch&, const BF16*, const BF16*, BF16*);
 
 }  // namespace retune

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "tensor/dtype.h"
 #include "tensor/thread_pool.h"
 
 namespace retune {
@@ -15,7 +16,7 @@ struct MatrixProduct {
   double alpha = 1.0, beta = 0.0;
 };
 
-// T is float or double.
+// T is float, double, F16 or BF16; 16-bit products are summed in f32 and rounded once.
 template <class T>
 void matrix_product(ThreadPool& pool, const MatrixProduct& shape, const T* a, const T* b, T* c);
 

@@ -28,6 +28,21 @@ void visit_float(DType dtype, F&& f) {
   }
 }
 
+// As visit_float, for the four float types as they are stored: also F16 and BF16.
+template <class F>
+void visit_stored_float(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::kF16:
+      f(F16{});
+      return;
+    case DType::kBF16:
+      f(BF16{});
+      return;
+    default:
+      visit_float(dtype, f);
+  }
+}
+
 // As visit_float, for the ten types that have arithmetic: floats and integers, not bool.
 template <class F>
 void visit_number(DType dtype, F&& f) {

@@ -130,7 +130,7 @@ void forward_matmul(ForwardContext& c) {
                      .transpose_a = p.a.transposed,
                      .transpose_b = p.b.transposed,
                      .alpha = c.attributes().f("alpha", 1.0)};
-  visit_float(c.in(0).dtype(), [&]<class T>(T) {
+  visit_stored_float(c.in(0).dtype(), [&]<class T>(T) {
     const T* a = c.in(0).data<T>();
     const T* b = c.in(1).data<T>();
     T* y = c.out(0).mutable_data<T>();
@@ -224,7 +224,7 @@ void forward_gemm(ForwardContext& c) {
                       .transpose_a = p.a.transposed,
                       .transpose_b = p.b.transposed,
                       .alpha = c.attributes().f("alpha", 1.0)};
-  visit_float(c.in(0).dtype(), [&]<class T>(T) {
+  visit_stored_float(c.in(0).dtype(), [&]<class T>(T) {
     T* y = c.out(0).mutable_data<T>();
     if (c.has(2)) {
       shape.beta = c.attributes().f("beta", 1.0);
@@ -252,13 +252,25 @@ void vjp_gemm(VjpContext& c) {
 
 std::vector<Op> linear_ops() {
   return {
-      {.domain = "", .name = "MatMul", .infer = infer_matmul, .forward = forward_matmul, .vjp = vjp_matmul},
+      {.domain = "",
+       .name = "MatMul",
+       .infer = infer_matmul,
+       .forward = forward_matmul,
+       .vjp = vjp_matmul,
+       .takes_half = true},
       {.domain = "com.microsoft",
        .name = "FusedMatMul",
        .infer = infer_matmul,
        .forward = forward_matmul,
-       .vjp = vjp_matmul},
-      {.domain = "", .name = "Gemm", .since = 7, .infer = infer_gemm, .forward = forward_gemm, .vjp = vjp_gemm},
+       .vjp = vjp_matmul,
+       .takes_half = true},
+      {.domain = "",
+       .name = "Gemm",
+       .since = 7,
+       .infer = infer_gemm,
+       .forward = forward_gemm,
+       .vjp = vjp_gemm,
+       .takes_half = true},
   };
 }
 
