@@ -37,6 +37,21 @@ T stored(Real<T> x) {
     return T::from(x);
 }
 
+// What a loop over columns reads of a row of B: bf16 is converted in passing, for which compilers have vectors; f16 is
+// not, so it is widened first.
+template <class T>
+using Passing = std::conditional_t<std::is_same_v<T, F16>, float, T>;
+
+template <class T>
+const Passing<T>* passing(const T* from, std::int64_t count, float* buffer) {
+  if constexpr (std::is_same_v<T, F16>) {
+    widen(from, buffer, count);
+    return buffer;
+  } else {
+    return from;
+  }
+}
+
 // `count` elements as reals: in place, or converted into `buffer`.
 template <class T>
 const Real<T>* reals(const T* from, std::int64_t count, Real<T>* buffer) {
@@ -81,32 +96,42 @@ Rows rows_of(const MatrixProduct& s) {
 }
 
 // sums[j] += x[0] b[0][j] + ... + x[kDepth - 1] b[kDepth - 1][j]
-template <class R>
-void add_rows(const std::array<const R*, kDepth>& b, const R* x, R* sums, std::int64_t n) {
+template <class B, class R>
+void add_rows(const std::array<const B*, kDepth>& b, const R* x, R* sums, std::int64_t n) {
   for (std::int64_t j = 0; j < n; ++j) {
     R sum = sums[j];
-    for (std::size_t d = 0; d < kDepth; ++d) sum = std::fma(x[d], b[d][j], sum);
+    for (std::size_t d = 0; d < kDepth; ++d) sum = std::fma(x[d], real(b[d][j]), sum);
     sums[j] = sum;
   }
+}
+
+// The next rows of B come from memory while these are summed: the stretches are too short for the hardware to see where
+// they go on.
+template <class T>
+void prefetch_rows(const T* b, std::int64_t stride, std::int64_t rows, std::int64_t n) {
+  constexpr std::int64_t kLine = 64 / static_cast<std::int64_t>(sizeof(T));
+  for (std::int64_t d = 0; d < rows; ++d)
+    for (std::int64_t j = 0; j < n; j += kLine) __builtin_prefetch(b + d * stride + j);
 }
 
 // Columns [begin, begin + n) of x B for all rows, B stored [k, n]; x is dense [rows, k].
 template <class T>
 void sum_columns(const Rows& p, std::int64_t begin, std::int64_t n, const Real<T>* x, const T* b, Real<T>* sums) {
-  using R = Real<T>;
-  std::array<std::array<R, kColumns>, kDepth> wide;
-  std::array<const R*, kDepth> at;
+  std::array<std::array<float, kColumns>, std::is_same_v<T, F16> ? kDepth : 1> wide;
+  std::array<const Passing<T>*, kDepth> at;
   std::int64_t k = 0;
   for (; k + kDepth <= p.k; k += kDepth) {
-    for (std::int64_t d = 0; d < kDepth; ++d)
-      at[static_cast<std::size_t>(d)] = reals(b + (k + d) * p.ldb + begin, n, wide[static_cast<std::size_t>(d)].data());
+    prefetch_rows(b + (k + kDepth) * p.ldb + begin, p.ldb, std::min(kDepth, p.k - k - kDepth), n);
+    for (std::size_t d = 0; d < kDepth; ++d)
+      at[d] = passing(b + (k + static_cast<std::int64_t>(d)) * p.ldb + begin, n, wide[d % wide.size()].data());
     for (std::int64_t r = 0; r < p.rows; ++r) add_rows(at, x + r * p.k + k, sums + r * kColumns, n);
   }
   for (; k < p.k; ++k) {
-    const R* row = reals(b + k * p.ldb + begin, n, wide[0].data());
+    const Passing<T>* row = passing(b + k * p.ldb + begin, n, wide[0].data());
     for (std::int64_t r = 0; r < p.rows; ++r) {
-      const R factor = x[r * p.k + k];
-      for (std::int64_t j = 0; j < n; ++j) sums[r * kColumns + j] = std::fma(factor, row[j], sums[r * kColumns + j]);
+      const Real<T> factor = x[r * p.k + k];
+      for (std::int64_t j = 0; j < n; ++j)
+        sums[r * kColumns + j] = std::fma(factor, real(row[j]), sums[r * kColumns + j]);
     }
   }
 }
