@@ -2,100 +2,19 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
+#include "lalm/segment.h"
+#include "lalm/token_stepper.h"
 #include "tensor/error.h"
 
 namespace retune {
 
 namespace {
 
-Feed ids_feed(const std::vector<std::int64_t>& values, std::int64_t rows) {
-  Tensor tensor = Tensor::of<std::int64_t>(
-      {rows, static_cast<std::int64_t>(values.size()) / std::max<std::int64_t>(rows, 1)}, values);
-  return {std::move(tensor), {}};
-}
-
-// Rotary positions beyond those that a decoder was made for make it answer nonsense, without any other sign.
-void check_length(const Bundle& bundle, std::int64_t tokens) {
-  const std::int64_t most = bundle.decoder().positions;
-  if (most > 0 && tokens > most)
-    throw user_error(
-        "a prompt of {} tokens (with the answers to it) is longer than the {} positions of the decoder "
-        "(max_position_embeddings in {}); ask a shorter question",
-        tokens, most, (bundle.folder() / "config.json").string());
-}
-
-// Rows [begin, end) of `ids`, given the cache of everything before.
-struct Segment {
-  std::int64_t begin = 0, end = 0;
-  std::map<std::string, Feed, std::less<>> past;  // by past_* name; empty for begin = 0
-};
-
-SuffixRequest segment_request(const Bundle& bundle, const Prompt& prompt, const std::vector<std::int64_t>& ids,
-                              const Segment& segment, const std::vector<std::string>& varying) {
-  check_length(bundle, segment.end);
-  SuffixRequest result;
-  result.cut = segment.begin;
-  Request& request = result.request;
-  request.cache = Request::Cache::kUse;
-  request.varying = varying;
-  const std::int64_t rows = segment.end - segment.begin;
-  request.inputs["input_ids"] = ids_feed({ids.begin() + segment.begin, ids.begin() + segment.end}, 1);
-  request.inputs["attention_mask"] = ids_feed(std::vector<std::int64_t>(static_cast<std::size_t>(segment.end), 1), 1);
-  std::vector<std::int64_t> audio;
-  for (const std::int64_t row : prompt.audio_rows)
-    if (row >= segment.begin && row < segment.end) audio.push_back(row - segment.begin);
-  if (!audio.empty() && audio.size() != prompt.audio_rows.size())
-    throw std::logic_error("a cut through the audio slots");
-  result.graph = audio.empty() ? bundle.text_graph() : bundle.graph();
-  if (!audio.empty()) {
-    request.inputs["audio_values"] = prompt.audio;
-    request.inputs["audio_rows"] = {Tensor::of<std::int64_t>({static_cast<std::int64_t>(audio.size()), 1}, audio), {}};
-  }
-  const DecoderInterface& decoder = bundle.decoder();
-  if (decoder.position_ids) {
-    std::vector<std::int64_t> positions(static_cast<std::size_t>(rows));
-    std::iota(positions.begin(), positions.end(), segment.begin);
-    request.inputs["position_ids"] = ids_feed(std::move(positions), 1);
-  }
-  if (decoder.num_logits_to_keep) {
-    request.inputs["num_logits_to_keep"] = {Tensor::scalar<std::int64_t>(0), {}};
-    request.pinned.push_back("num_logits_to_keep");
-  }
-  if (decoder.use_cache_branch) {
-    request.inputs["use_cache_branch"] = {Tensor::of<bool>({1}, {segment.begin > 0}), {}};
-    request.pinned.push_back("use_cache_branch");
-  }
-  for (const auto& cache : decoder.caches)
-    for (const std::string& past : {cache.past_key, cache.past_value}) {
-      const auto it = segment.past.find(past);
-      request.inputs[past] = it != segment.past.end() ? it->second : Feed{Tensor::zeros(cache.dtype, cache.empty), {}};
-    }
-  return result;
-}
-
-std::map<std::string, Feed, std::less<>> past_from(const Bundle& bundle, const Results& results) {
-  std::map<std::string, Feed, std::less<>> past;
-  for (const auto& cache : bundle.decoder().caches) {
-    past[cache.past_key] = results[cache.present_key];
-    past[cache.past_value] = results[cache.present_value];
-  }
-  return past;
-}
-
-void ask_for_cache(const Bundle& bundle, Request& request) {
-  for (const auto& cache : bundle.decoder().caches) {
-    request.outputs.push_back(cache.present_key);
-    request.outputs.push_back(cache.present_value);
-  }
-}
-
 // The cache after the first `length` ids: what the clip's questions share, then the rest.
-std::map<std::string, Feed, std::less<>> cache_after(Session& session, const Bundle& bundle, const Prompt& prompt,
-                                                     const std::vector<std::int64_t>& ids, std::int64_t length,
-                                                     const std::vector<std::string>& varying) {
-  Segment segment{0, length, {}};
+Past cache_after(Session& session, const Bundle& bundle, const Prompt& prompt, const std::vector<std::int64_t>& ids,
+                 std::int64_t length, const std::vector<std::string>& varying) {
+  Segment segment{.begin = 0, .end = length};
   if (length > prompt.prefix_length() && prompt.prefix_length() > 0) {
     segment.begin = prompt.prefix_length();
     segment.past = cache_after(session, bundle, prompt, ids, segment.begin, varying);
@@ -159,7 +78,7 @@ std::int64_t argmax(const Bundle& bundle, const Tensor& logits, std::int64_t row
 // A prompt read once: the logits of its last row, and the cache behind it for every continuation.
 struct Prefill {
   Tensor logits;  // [1, rows, V]; the last row predicts the first answer token
-  std::map<std::string, Feed, std::less<>> past;
+  Past past;
 };
 
 class Continuations {
@@ -185,7 +104,8 @@ class Continuations {
     if (bundle_.decoder().caches.empty()) return logits_of(session_, bundle_, prompt_, ids, prompt_.length(), varying_);
     const std::vector<std::int64_t> all = joined(prompt_, ids);
     SuffixRequest request = segment_request(
-        bundle_, prompt_, all, {prompt_.length(), static_cast<std::int64_t>(all.size()), prefill_.past}, varying_);
+        bundle_, prompt_, all,
+        {.begin = prompt_.length(), .end = static_cast<std::int64_t>(all.size()), .past = prefill_.past}, varying_);
     request.request.outputs.push_back("logits");
     const Tensor logits = session_.run(request.graph, bundle_.parameters(), request.request)["logits"].tensor;
     return logits.reshaped({logits.shape()[1], logits.shape()[2]});
@@ -210,7 +130,7 @@ void generate(Session& session, const Bundle& bundle, const Prompt& prompt, cons
   };
   const std::int64_t positions = bundle.decoder().positions;
   Tensor row = read.first_row();
-  auto past = read.prefill().past;
+  TokenStepper stepper(session, bundle, prompt, options.varying, read.prefill().past);
   while (true) {
     const std::int64_t next = argmax(bundle, row, row.shape()[0] - 1);
     if (ends(next)) break;
@@ -228,15 +148,7 @@ void generate(Session& session, const Bundle& bundle, const Prompt& prompt, cons
       row = read.after(answer.ids);
       continue;
     }
-    const std::vector<std::int64_t> all = joined(prompt, answer.ids);
-    const auto length = static_cast<std::int64_t>(all.size());
-    SuffixRequest step = segment_request(bundle, prompt, all, {length - 1, length, past}, options.varying);
-    step.request.outputs.push_back("logits");
-    ask_for_cache(bundle, step.request);
-    const Results results = session.run(step.graph, bundle.parameters(), step.request);
-    const Tensor& logits = results["logits"].tensor;
-    row = logits.reshaped({logits.shape()[1], logits.shape()[2]});
-    past = past_from(bundle, results);
+    row = stepper.step(next);
   }
   answer.text = bundle.tokenizer().decode(answer.ids, {.skip_special = true});
   const std::size_t begin = answer.text.find_first_not_of(" \t\r\n");
@@ -312,7 +224,7 @@ SuffixRequest suffix_request(Session& session, const Bundle& bundle, const Promp
                              const std::vector<std::int64_t>& continuation, std::int64_t cut,
                              const std::vector<std::string>& varying) {
   const std::vector<std::int64_t> ids = joined(prompt, continuation);
-  Segment segment{bundle.decoder().caches.empty() ? 0 : cut, static_cast<std::int64_t>(ids.size()), {}};
+  Segment segment{.begin = bundle.decoder().caches.empty() ? 0 : cut, .end = static_cast<std::int64_t>(ids.size())};
   if (segment.begin > 0) segment.past = cache_after(session, bundle, prompt, ids, segment.begin, varying);
   return segment_request(bundle, prompt, ids, segment, varying);
 }

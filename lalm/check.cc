@@ -11,7 +11,18 @@ namespace retune {
 
 namespace {
 
-constexpr double kTolerance = 1e-3;
+// Of the range of what is compared: as for other runtimes, or four units of roundoff of 16-bit activations.
+double tolerance_of(DType dtype) {
+  switch (dtype) {
+    case DType::kBF16:
+      return 0x1p-6;
+    case DType::kF16:
+      return 0x1p-9;
+    default:
+      return 1e-3;
+  }
+}
+
 constexpr const char* kQuestion = "Which animal is it?\n\nOptions:\ndog\ncat";
 
 // Largest difference, relative to the range of `a`.
@@ -28,11 +39,12 @@ double difference(const Tensor& a, const Tensor& b) {
   return largest / std::max(static_cast<double>(*high) - static_cast<double>(*low), 1e-30);
 }
 
-CheckResult agreement(const std::string& name, double gap, const std::string& advice) {
-  const bool passed = gap <= kTolerance;
+CheckResult agreement(const std::string& name, DType dtype, double gap, const std::string& advice) {
+  const double tolerance = tolerance_of(dtype);
+  const bool passed = gap <= tolerance;
   return {name, passed,
           passed ? fmt::format("agree to {:.2g} of the range", gap)
-                 : fmt::format("differ by {:.2g} of the range (at most {:g}); {}", gap, kTolerance, advice)};
+                 : fmt::format("differ by {:.2g} of the range (at most {:g}); {}", gap, tolerance, advice)};
 }
 
 // What is wrong with a tensor's numbers; empty if nothing is. A mask may hold -infinity, beside zeros.
@@ -99,7 +111,7 @@ CheckResult check_batch(Session& session, const Bundle& bundle, const Prompt& pr
     feed = {std::move(twice), {}};
   }
   const Tensor two = session.run(request.graph, bundle.parameters(), request.request)["logits"].tensor;
-  return agreement("two batch sizes", difference(one, two.rows(1, 1)),
+  return agreement("two batch sizes", one.dtype(), difference(one, two.rows(1, 1)),
                    "the graph has a batch size baked in; export it with dynamic axes");
 }
 
@@ -126,9 +138,9 @@ CheckResult check_site(Session& session, const Bundle& bundle, const Prompt& pro
              static_cast<double>(key.data<float>()[row * site->in + i]);
     product.mutable_data<float>()[o] = static_cast<float>(sum);
   }
-  const Tensor value = captured[site->value].tensor.cast(DType::kF32);
+  const Tensor& value = captured[site->value].tensor;
   const Tensor last = value.reshaped({value.numel() / site->out, site->out}).rows(row, 1);
-  return agreement("a captured site", difference(last, product),
+  return agreement("a captured site", value.dtype(), difference(last, product),
                    fmt::format("the weight of {} is not read in the right orientation", site->name));
 }
 
@@ -176,14 +188,14 @@ std::vector<CheckResult> check_bundle(Session& session, const Bundle& bundle, co
   const std::vector<std::int64_t> more = bundle.tokenizer().encode("dog dog dog");
   const Tensor longer = logits_of(session, bundle, prompt, more, prompt.length() - 1);
   ran();
-  results.push_back(agreement("two lengths", difference(flat.rows(prompt.length() - 1, 1), longer.rows(0, 1)),
+  results.push_back(agreement("two lengths", flat.dtype(), difference(flat.rows(prompt.length() - 1, 1), longer.rows(0, 1)),
                               "the graph has a length baked in, or its mask is not causal"));
   if (bundle.decoder().caches.empty()) {
     results.push_back({"prefix and suffix", true, "no cache: every evaluation is whole"});
   } else {
     const Tensor split = logits_of(session, bundle, prompt, {}, prompt.prefix_length());
     results.push_back(
-        agreement("prefix and suffix",
+        agreement("prefix and suffix", flat.dtype(),
                   difference(flat.rows(prompt.prefix_length(), prompt.length() - prompt.prefix_length()), split),
                   "the cache inputs do not continue a prompt; position_ids or the mask are read differently"));
   }
