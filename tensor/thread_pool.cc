@@ -31,6 +31,7 @@ struct Job {
   std::atomic<std::int64_t> next{0};
   std::mutex mutex;
   std::exception_ptr error;
+  std::int64_t failed = 0;  // where the chunk of `error` begins
 
   void work() {
     inside_a_body = true;
@@ -39,7 +40,11 @@ struct Job {
         (*body)(begin, std::min(begin + grain, count));
       } catch (...) {
         const std::lock_guard lock(mutex);
-        if (!error) error = std::current_exception();
+        // Chunks before this one were claimed before it, so all of them are done: the first that fails is always told.
+        if (!error || begin < failed) {
+          error = std::current_exception();
+          failed = begin;
+        }
         next = count;
       }
     }
