@@ -98,7 +98,7 @@ AnswerRecord pair_up(const Probe& probe, const EditRequest* request, const Asked
   AnswerRecord record = describe(probe, request);
   if (before) record.before = before->answer;
   if (after) record.after = after->answer;
-  record.clip_hash = before ? before->clip_hash : after->clip_hash;
+  if (const Asked* either = before ? before : after) record.clip_hash = either->clip_hash;
   record.decoding_hash = decoding_hash(settings);
   if (before && after && before->first_token_logprobs.size() == after->first_token_logprobs.size())
     record.first_token_kl = divergence(before->first_token_logprobs, after->first_token_logprobs);

@@ -297,10 +297,11 @@ void StagedFile::append_data(int file, std::uint64_t offset, std::uint64_t count
     const ssize_t copied = copy_file_range(file, &from, descriptor_, nullptr, std::min(count, kCopyAtOnce), 0);
     if (copied > 0) {
       count -= static_cast<std::uint64_t>(copied);
-    } else if (copied == 0) {
-      break;  // some file systems say so of files that can be read; the loop below finds a real end
-    } else if (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP || errno == EPERM) {
-      break;  // these two files cannot be copied within the kernel
+    } else if (copied == 0 || errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP ||
+               errno == EPERM) {
+      // These two files cannot be copied within the kernel. Of some that can be read, file systems say that they have
+      // ended; the loop below finds a real end.
+      break;
     } else if (errno != EINTR) {
       fail("write", final_, errno);
     }

@@ -14,6 +14,8 @@ namespace retune {
 
 namespace {
 
+// What a thread is in the middle of is its own.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
 thread_local bool inside_a_body = false;
 
 int available_processors() {
