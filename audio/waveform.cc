@@ -1,9 +1,7 @@
 #include "audio/waveform.h"
 
-#include <fcntl.h>
 #include <sndfile.h>
 #include <soxr.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -110,37 +108,6 @@ std::vector<short> to_pcm16(const Waveform& waveform) {
   return pcm;
 }
 
-// Removes the file unless it was renamed into place.
-class PartialFile {
- public:
-  explicit PartialFile(const fs::path& target)
-      : target_(target), path_(target.string() + ".partial-" + std::to_string(getpid())) {}
-  PartialFile(const PartialFile&) = delete;
-  PartialFile& operator=(const PartialFile&) = delete;
-  ~PartialFile() {
-    std::error_code ignored;
-    fs::remove(path_, ignored);
-  }
-  const fs::path& path() const { return path_; }
-
-  void commit(Flush flush) const {
-    bool flushed = true;
-    if (flush == Flush::kNow) {
-      const int fd = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-      flushed = fd >= 0 && fsync(fd) == 0;
-      if (fd >= 0) close(fd);
-    }
-    std::error_code error;
-    if (flushed) fs::rename(path_, target_, error);
-    if (!flushed || error)
-      throw failure("{}: cannot write: {}", target_.string(), std::generic_category().message(errno));
-  }
-
- private:
-  fs::path target_;
-  fs::path path_;
-};
-
 }  // namespace
 
 Waveform load_waveform(const fs::path& path) {
@@ -224,14 +191,14 @@ void save_waveform(const fs::path& path, const Waveform& waveform, Flush flush) 
   require_finite(path, waveform.samples);
   const std::vector<short> pcm = to_pcm16(waveform);
 
-  const PartialFile partial(path);
-  SoundFile file(sf_open(partial.path().c_str(), SFM_WRITE, &info));
+  StagedFile staged(path);
+  SoundFile file(sf_open(staged.path().c_str(), SFM_WRITE, &info));
   if (!file) throw failure("{}: cannot write: {}", path.string(), sf_strerror(nullptr));
   const auto count = static_cast<sf_count_t>(pcm.size());
   if (sf_write_short(file.get(), pcm.data(), count) != count || sf_close(file.release()) != 0) {
     throw failure("{}: cannot write all of its {} samples; is the disk full?", path.string(), pcm.size());
   }
-  partial.commit(flush);
+  staged.commit(flush);
 }
 
 }  // namespace retune

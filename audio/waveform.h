@@ -10,6 +10,8 @@
 #include <filesystem>
 #include <vector>
 
+#include "tensor/staged_output.h"
+
 namespace retune {
 
 struct Waveform {
@@ -45,15 +47,11 @@ Waveform load_audible(const std::filesystem::path& path);
 // error if either rate is outside [kMinRateHz, kMaxRateHz].
 Waveform resample(const Waveform& waveform, int rate_hz);
 
-// When a written file reaches the disk: before the call returns, or later, with the staged folder that it lies in and
-// that flushes all its files at once (tensor/staged_output.h). The latter is for thousands of clips.
-enum class Flush { kNow, kWithItsFolder };
-
 // Writes 16-bit FLAC or WAV, chosen by the extension (.flac, .wav). Samples are clipped to [-1, 1] and rounded to the
-// nearest of 65,536 steps without dither. The same samples give the same bytes: no time stamp, no name. Written to a
-// temporary file beside `path` and renamed, so that an interruption leaves no half file. User error for another
-// extension, a rate out of range (FLAC: above 655,350 Hz), no samples, or a sample that is not finite; failure if the
-// disk refuses.
+// nearest of 65,536 steps without dither. The same samples give the same bytes: no time stamp, no name. Staged
+// (tensor/staged_output.h), so that an interruption leaves no half file. User error for another extension, a rate out
+// of range (FLAC: above 655,350 Hz), no samples, a sample that is not finite, or a place that cannot be written to;
+// failure if the disk refuses.
 void save_waveform(const std::filesystem::path& path, const Waveform& waveform, Flush flush = Flush::kNow);
 
 }  // namespace retune

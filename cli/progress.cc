@@ -32,7 +32,8 @@ ProgressBar::ProgressBar(Console& console, std::string label, Clock clock)
 
 ProgressBar::~ProgressBar() { console_.draw(""); }
 
-void ProgressBar::relabel(const std::string& label) {
+void ProgressBar::begin(const std::string& label) {
+  if (label == label_) return;
   label_ = label;
   begun_ = shown_ = clock_();
   first_ = -1;

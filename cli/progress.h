@@ -35,8 +35,8 @@ class ProgressBar {
   // The same where work has no parts to count: `share` in [0, 1], and the time left is the time so far times
   // (1 - share) / share.
   void update_share(double share, const std::string& note = {});
-  // Another step begins: its time is its own.
-  void relabel(const std::string& label);
+  // Another step begins, and its time is its own; if the label is the same, it goes on.
+  void begin(const std::string& label);
   const std::string& label() const { return label_; }
 
  private:

@@ -6,20 +6,6 @@ namespace retune {
 
 namespace {
 
-// One bar that is named anew with each stage.
-class StageBar {
- public:
-  explicit StageBar(Console& console) : bar_(console, "") {}
-
-  void update(const std::string& stage, std::int64_t done, std::int64_t total, const std::string& note) {
-    if (bar_.label() != stage) bar_.relabel(stage);
-    bar_.update(done, total, note);
-  }
-
- private:
-  ProgressBar bar_;
-};
-
 std::string loss_text(double loss) { return loss == 0 ? "" : fmt::format("loss {:.4g}", loss); }
 
 }  // namespace
@@ -52,23 +38,27 @@ std::filesystem::path audio_root(const Arguments& arguments, const std::filesyst
 }
 
 Watch watch(Console& console, const InterruptGuard& guard) {
-  const auto bar = std::make_shared<StageBar>(console);
+  const auto bar = std::make_shared<ProgressBar>(console, "");
   Watch result;
   result.observer = [bar](const Progress& progress) {
     // Of many cells each may be done in a moment: then the study's time is what matters.
-    if (progress.cells > 1 && progress.cell > 0)
-      bar->update("edits", progress.cell - 1, progress.cells, progress.stage);
+    const bool by_cell = progress.cells > 1 && progress.cell > 0;
+    bar->begin(by_cell ? "edits" : progress.stage);
+    if (by_cell)
+      bar->update(progress.cell - 1, progress.cells, progress.stage);
     else
-      bar->update(progress.stage, progress.done, progress.total, loss_text(progress.loss));
+      bar->update(progress.done, progress.total, loss_text(progress.loss));
   };
   result.stop = &guard.flag();
   return result;
 }
 
 StepObserver step_observer(Console& console) {
-  const auto bar = std::make_shared<StageBar>(console);
-  return
-      [bar](const StepReport& report) { bar->update(report.stage, report.step, report.steps, loss_text(report.loss)); };
+  const auto bar = std::make_shared<ProgressBar>(console, "");
+  return [bar](const StepReport& report) {
+    bar->begin(report.stage);
+    bar->update(report.step, report.steps, loss_text(report.loss));
+  };
 }
 
 std::string size_text(std::int64_t bytes) {

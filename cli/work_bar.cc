@@ -34,7 +34,7 @@ WorkObserver WorkBar::parts(const std::string& label) {
 }
 
 void WorkBar::begin(const std::string& label) {
-  if (bar_.label() != label) bar_.relabel(label);
+  bar_.begin(label);
   runs_are_parts_ = false;
   shown_ = 0;
 }

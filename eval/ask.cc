@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
+#include <list>
+#include <utility>
 
 #include "eval/judge.h"
 #include "tensor/error.h"
@@ -14,6 +15,30 @@ namespace {
 struct HeardClip {
   Feed audio;
   std::string hash;
+};
+
+// The clips that were asked about last. Probes about one clip mostly stand together; a whole evaluation's features
+// would take gigabytes.
+class HeardClips {
+ public:
+  explicit HeardClips(const Bundle& bundle) : bundle_(bundle) {}
+
+  // Valid until the next call.
+  const HeardClip& hear(const Clip& clip) {
+    const std::string path = clip.locate().string();
+    const auto found = std::find_if(clips_.begin(), clips_.end(), [&](const auto& item) { return item.first == path; });
+    if (found != clips_.end()) {
+      clips_.splice(clips_.begin(), clips_, found);
+    } else {
+      clips_.emplace_front(path, HeardClip{audio_feed(bundle_, std::filesystem::path(path)), clip.hash().hex()});
+      if (clips_.size() > kClipsKept) clips_.pop_back();
+    }
+    return clips_.front().second;
+  }
+
+ private:
+  const Bundle& bundle_;
+  std::list<std::pair<std::string, HeardClip>> clips_;  // by path, the last one first
 };
 
 Asked ask_one(Session& session, const Bundle& bundle, const Probe& probe, const HeardClip& clip,
@@ -52,22 +77,14 @@ double divergence(const std::vector<float>& before, const std::vector<float>& af
 
 std::vector<Asked> ask(Session& session, const Bundle& bundle, std::span<const Probe> probes,
                        const AskSettings& settings, const std::function<void(std::size_t done)>& asked) {
-  std::map<std::string, HeardClip> heard;
+  HeardClips heard(bundle);
   const HeardClip silence;
   std::vector<Asked> results;
+  results.reserve(probes.size());
   for (const Probe& probe : probes) {
     try {
-      const HeardClip* clip = &silence;
-      if (probe.clip) {
-        const std::string path = probe.clip->locate().string();
-        auto found = heard.find(path);
-        if (found == heard.end())
-          found =
-              heard.emplace(path, HeardClip{audio_feed(bundle, std::filesystem::path(path)), probe.clip->hash().hex()})
-                  .first;
-        clip = &found->second;
-      }
-      results.push_back(ask_one(session, bundle, probe, *clip, settings));
+      const HeardClip& clip = probe.clip ? heard.hear(*probe.clip) : silence;
+      results.push_back(ask_one(session, bundle, probe, clip, settings));
     } catch (const Error& error) {
       throw Error(error.code(), fmt::format("probe '{}': {}", probe.id, error.what()));
     }
@@ -81,7 +98,7 @@ AnswerRecord pair_up(const Probe& probe, const EditRequest* request, const Asked
   AnswerRecord record = describe(probe, request);
   if (before) record.before = before->answer;
   if (after) record.after = after->answer;
-  record.clip_hash = before ? before->clip_hash : after->clip_hash;
+  if (const Asked* either = before ? before : after) record.clip_hash = either->clip_hash;
   record.decoding_hash = decoding_hash(settings);
   if (before && after && before->first_token_logprobs.size() == after->first_token_logprobs.size())
     record.first_token_kl = divergence(before->first_token_logprobs, after->first_token_logprobs);

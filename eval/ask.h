@@ -5,6 +5,7 @@
 //   can reach AnswerRecord record = pair_up(probes[0], &request, &before[0], &after[0], settings);
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -30,7 +31,11 @@ struct Asked {
   std::string clip_hash;                    // of the sound file; empty for text alone
 };
 
-// Answers in the order of the probes; each clip is read once. `asked` is called after each probe with how many are
+// How many clips' features stay in memory while probes are asked.
+inline constexpr std::size_t kClipsKept = 16;
+
+// Answers in the order of the probes. A clip is read once for probes with fewer than kClipsKept others between them.
+// `asked` is called after each probe with how many are
 // done; what it throws ends the asking. User errors name probe and clip.
 std::vector<Asked> ask(Session& session, const Bundle& bundle, std::span<const Probe> probes,
                        const AskSettings& settings, const std::function<void(std::size_t done)>& asked = {});

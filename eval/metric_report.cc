@@ -134,7 +134,7 @@ bool is_empty_part(const MetricRow& row) {
 std::string score_table(const MetricReport& report) {
   std::vector<std::vector<std::string>> rows = {
       {"metric", "items", "score", "95 % interval", "macro", "right before", "right after"}};
-  for (std::size_t j = 1; j < report.judges.size(); ++j) rows[0].push_back(judge_name(report.judges[j].judge));
+  for (std::size_t j = 1; j < report.judges.size(); ++j) rows[0].emplace_back(judge_name(report.judges[j].judge));
   const std::vector<MetricRow>& first = report.judges.front().rows;
   for (std::size_t i = 0; i < first.size(); ++i) {
     const MetricRow& row = first[i];
@@ -199,8 +199,8 @@ std::vector<std::size_t> questions_order(const std::vector<MetricRow>& rows) {
 // Of probes without edits: how many are answered rightly, in all and by attribute.
 std::string accuracy_table(const MetricReport& report) {
   std::vector<std::vector<std::string>> rows = {{"questions", "items", "accuracy", "95 % interval"}};
-  if (report.has_before) rows[0].push_back("before");
-  for (std::size_t j = 1; j < report.judges.size(); ++j) rows[0].push_back(judge_name(report.judges[j].judge));
+  if (report.has_before) rows[0].emplace_back("before");
+  for (std::size_t j = 1; j < report.judges.size(); ++j) rows[0].emplace_back(judge_name(report.judges[j].judge));
   const auto add = [&](const std::string& name, const auto& row_by) {
     const auto& first = row_by(report.judges.front());
     rows.push_back({name, std::to_string(first.right_after.items), percent(first.right_after.value),

@@ -21,10 +21,11 @@ std::string text_table(const std::vector<std::vector<std::string>>& rows) {
     for (std::size_t c = 0; c < widths.size(); ++c) {
       const std::string cell = c < row.size() ? row[c] : "";
       const std::string fill(widths[c] - code_points(cell).size(), ' ');
-      line += c == 0 ? cell + fill : "  " + fill + cell;
+      if (c > 0) line.append(2, ' ');
+      line.append(c > 0 ? fill : cell).append(c > 0 ? cell : fill);
     }
     line.erase(line.find_last_not_of(' ') + 1);
-    table += line + "\n";
+    table.append(line).append(1, '\n');
   }
   return table;
 }

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "facts/json_text.h"
+#include "facts/option_list.h"
 
 namespace retune {
 
@@ -85,6 +86,34 @@ void refuse_shared_clips(const Corpus& corpus, const FactSet& facts) {
                        item.clip->name());
     }
   }
+}
+
+FactSet fact_of(const std::filesystem::path& audio, const std::string& question, const std::string& answer) {
+  Fact fact;
+  EditRequest& request = fact.request;
+  request.id = "fact";
+  request.attribute = "fact";
+  request.clip = Clip::at(audio);
+  request.question = question;
+  request.options = parse_options(question).answers();
+  request.new_label = answer;
+  if (question.empty() || answer.empty()) throw user_error("a fact needs a question and an answer");
+  if (!request.options.empty() && find_label(request.options, answer) < 0)
+    throw user_error("the answer '{}' is none of the question's options: {}", answer, fmt::join(request.options, ", "));
+  Probe probe;
+  probe.id = request.id + "/reliability";
+  probe.request_id = request.id;
+  probe.kind = ProbeKind::kReliability;
+  probe.attribute = request.attribute;
+  probe.track = request.attribute;
+  probe.clip = request.clip;
+  probe.question = question;
+  probe.options = request.options;
+  probe.answer = answer;
+  fact.probes.push_back(std::move(probe));
+  std::vector<Fact> facts;
+  facts.push_back(std::move(fact));
+  return FactSet::of(std::move(facts));
 }
 
 }  // namespace retune

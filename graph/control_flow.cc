@@ -108,6 +108,11 @@ std::int64_t single_integer(const Tensor& tensor, const Node& node, const char* 
   return tensor.cast(DType::kI64).data<std::int64_t>()[0];
 }
 
+void Specializer::require_truth(const Node& node, ValueId condition) const {
+  const DType given = result_.value(condition).dtype;
+  if (given != DType::kBool) throw user_error("{}: its condition must be bool, got {}", node.text(), dtype_name(given));
+}
+
 bool Specializer::append_control(const Graph& source, const Node& node, const Node& mapped, Ids& ids) {
   if (!is_control_flow(node)) return false;
   if (node.op == "If")
@@ -140,6 +145,7 @@ void Specializer::append_if(const Graph& source, const Node& node, const Node& m
     throw user_error("{}: an input is missing", mapped.text());
   if (then_branch->outputs.size() < node.outputs.size() || else_branch->outputs.size() < node.outputs.size())
     throw user_error("{}: a branch has too few outputs", mapped.text());
+  require_truth(mapped, mapped.inputs[0]);
   const auto condition = steering(mapped.inputs[0]);
   if (!condition) return append_late_if(source, node, mapped, ids);
   const bool taken = single_integer(condition->cast(DType::kBool), mapped, "the condition") != 0;
@@ -233,6 +239,7 @@ std::optional<std::string> Specializer::unroll(const Repetition& loop, std::vect
     trips = single_integer(*count, loop.node, "the trip count");
   }
   if (loop.condition != kNoValue) {
+    require_truth(loop.node, loop.condition);
     const auto condition = steering(loop.condition);
     if (!condition) return kLateCondition;
     if (single_integer(condition->cast(DType::kBool), loop.node, "the condition") == 0) trips = 0;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "graph/graph.h"
+#include "graph/session.h"
 
 namespace retune {
 
@@ -31,6 +32,10 @@ struct OpCase {
 
 // Runs all uses through a Session and reports through GoogleTest's EXPECT macros, naming the operator.
 void check(const OpCase& op_case);
+
+// The message with which a Session refuses to run a graph, "no error" if it does run; reports an EXPECT failure if that
+// is not one line or takes more than 20 seconds.
+std::string refusal_of(Session& session, Graph graph, const Request& request);
 
 // Deterministic test data in f64: uniform in [low, high).
 Tensor random_f64(Shape shape, std::uint64_t seed, double low = -1.0, double high = 1.0);

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -250,6 +251,19 @@ void check(const OpCase& op_case) {
   } catch (const std::exception& error) {
     ADD_FAILURE() << what << ": " << error.what();
   }
+}
+
+std::string refusal_of(Session& session, Graph graph, const Request& request) {
+  const auto start = std::chrono::steady_clock::now();
+  std::string message = "no error";
+  try {
+    session.run(std::make_shared<const Graph>(std::move(graph)), {}, request);
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20)) << message;
+  EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+  return message;
 }
 
 Tensor random_f64(Shape shape, std::uint64_t seed, double low, double high) {

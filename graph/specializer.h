@@ -111,6 +111,7 @@ class Specializer {
   void publish(const Graph& source, const Node& node, const std::vector<ValueId>& made, std::size_t first, Ids& ids);
   void enter(const std::string& name);
   std::optional<Tensor> steering(ValueId id) const;
+  void require_truth(const Node& node, ValueId condition) const;
   Mark begin_unrolling();
   void take_back(const Mark& mark);
   bool within_budget() const;

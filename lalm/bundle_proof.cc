@@ -1,7 +1,6 @@
 #include "lalm/bundle_proof.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "lalm/answer.h"
 #include "lalm/bundle.h"
@@ -43,23 +42,6 @@ ContentHash compare_hash(const fs::path& source, const fs::path& copy) {
   return found;
 }
 
-double relative_difference(const Tensor& a, const Tensor& b) {
-  const Tensor x = a.cast(DType::kF32);
-  const Tensor y = b.cast(DType::kF32);
-  if (!(x.shape() == y.shape()))
-    throw proof_error("the reloaded model gives logits {}, the measured one {}", y.text(), x.text());
-  double difference = 0, low = INFINITY, high = -INFINITY;
-  for (std::int64_t i = 0; i < x.numel(); ++i) {
-    const double p = x.data<float>()[i];
-    const double q = y.data<float>()[i];
-    if (std::isnan(p) != std::isnan(q)) return INFINITY;
-    difference = std::max(difference, std::abs(p - q));
-    low = std::min(low, p);
-    high = std::max(high, p);
-  }
-  return difference == 0 ? 0 : difference / std::max(high - low, 1e-30);
-}
-
 double logit_difference(const Bundle& measured, const Bundle& reloaded, Session& session,
                         const std::vector<std::string>& questions, const std::function<void()>& part_done) {
   // A session of its own: nothing that the measured model left behind may stand in for what was read.
@@ -70,8 +52,11 @@ double logit_difference(const Bundle& measured, const Bundle& reloaded, Session&
     for (const Feed& sound : {tone, Feed{}}) {
       const Prompt prompt = prompt_for(session, measured, question, sound);
       const std::int64_t last = prompt.length() - 1;
-      largest = std::max(largest, relative_difference(logits_of(session, measured, prompt, {}, last),
-                                                      logits_of(afresh, reloaded, prompt, {}, last)));
+      const Tensor expected = logits_of(session, measured, prompt, {}, last);
+      const Tensor found = logits_of(afresh, reloaded, prompt, {}, last);
+      if (!(found.shape() == expected.shape()))
+        throw proof_error("the reloaded model gives logits {}, the measured one {}", found.text(), expected.text());
+      largest = std::max(largest, range_difference(expected, found));
     }
     part_done();
   }

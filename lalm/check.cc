@@ -25,20 +25,6 @@ double tolerance_of(DType dtype) {
 
 constexpr const char* kQuestion = "Which animal is it?\n\nOptions:\ndog\ncat";
 
-// Largest difference, relative to the range of `a`.
-double difference(const Tensor& a, const Tensor& b) {
-  const Tensor x = a.cast(DType::kF32);
-  const Tensor y = b.cast(DType::kF32);
-  if (x.numel() != y.numel() || x.numel() == 0) return INFINITY;
-  const auto [low, high] = std::minmax_element(x.data<float>(), x.data<float>() + x.numel());
-  double largest = 0;
-  for (std::int64_t i = 0; i < x.numel(); ++i) {
-    const double gap = std::abs(static_cast<double>(x.data<float>()[i]) - static_cast<double>(y.data<float>()[i]));
-    largest = std::isnan(gap) ? INFINITY : std::max(largest, gap);
-  }
-  return largest / std::max(static_cast<double>(*high) - static_cast<double>(*low), 1e-30);
-}
-
 CheckResult agreement(const std::string& name, DType dtype, double gap, const std::string& advice) {
   const double tolerance = tolerance_of(dtype);
   const bool passed = gap <= tolerance;
@@ -111,7 +97,7 @@ CheckResult check_batch(Session& session, const Bundle& bundle, const Prompt& pr
     feed = {std::move(twice), {}};
   }
   const Tensor two = session.run(request.graph, bundle.parameters(), request.request)["logits"].tensor;
-  return agreement("two batch sizes", one.dtype(), difference(one, two.rows(1, 1)),
+  return agreement("two batch sizes", one.dtype(), range_difference(one, two.rows(1, 1)),
                    "the graph has a batch size baked in; export it with dynamic axes");
 }
 
@@ -140,11 +126,28 @@ CheckResult check_site(Session& session, const Bundle& bundle, const Prompt& pro
   }
   const Tensor& value = captured[site->value].tensor;
   const Tensor last = value.reshaped({value.numel() / site->out, site->out}).rows(row, 1);
-  return agreement("a captured site", value.dtype(), difference(last, product),
+  return agreement("a captured site", value.dtype(), range_difference(last, product),
                    fmt::format("the weight of {} is not read in the right orientation", site->name));
 }
 
 }  // namespace
+
+double range_difference(const Tensor& measured, const Tensor& other) {
+  if (measured.numel() != other.numel() || measured.numel() == 0) return INFINITY;
+  const Tensor x = measured.cast(DType::kF32), y = other.cast(DType::kF32);
+  double largest = 0, low = INFINITY, high = -INFINITY;
+  for (std::int64_t i = 0; i < x.numel(); ++i) {
+    const double p = x.data<float>()[i], q = y.data<float>()[i];
+    if (std::isfinite(p)) {
+      low = std::min(low, p);
+      high = std::max(high, p);
+    }
+    if (p == q || (std::isnan(p) && std::isnan(q))) continue;
+    if (!std::isfinite(p) || !std::isfinite(q)) return INFINITY;
+    largest = std::max(largest, std::abs(p - q));
+  }
+  return largest == 0 ? 0 : largest / std::max(high - low, 1e-30);
+}
 
 Waveform test_tone(int rate_hz) {
   Waveform tone;
@@ -188,7 +191,8 @@ std::vector<CheckResult> check_bundle(Session& session, const Bundle& bundle, co
   const std::vector<std::int64_t> more = bundle.tokenizer().encode("dog dog dog");
   const Tensor longer = logits_of(session, bundle, prompt, more, prompt.length() - 1);
   ran();
-  results.push_back(agreement("two lengths", flat.dtype(), difference(flat.rows(prompt.length() - 1, 1), longer.rows(0, 1)),
+  results.push_back(agreement("two lengths", flat.dtype(),
+                              range_difference(flat.rows(prompt.length() - 1, 1), longer.rows(0, 1)),
                               "the graph has a length baked in, or its mask is not causal"));
   if (bundle.decoder().caches.empty()) {
     results.push_back({"prefix and suffix", true, "no cache: every evaluation is whole"});
@@ -196,7 +200,7 @@ std::vector<CheckResult> check_bundle(Session& session, const Bundle& bundle, co
     const Tensor split = logits_of(session, bundle, prompt, {}, prompt.prefix_length());
     results.push_back(
         agreement("prefix and suffix", flat.dtype(),
-                  difference(flat.rows(prompt.prefix_length(), prompt.length() - prompt.prefix_length()), split),
+                  range_difference(flat.rows(prompt.prefix_length(), prompt.length() - prompt.prefix_length()), split),
                   "the cache inputs do not continue a prompt; position_ids or the mask are read differently"));
   }
   ran();

@@ -26,6 +26,11 @@ struct CheckResult {
 // 1e-3 of the range, as for other runtimes; 2^-9 and 2^-6 where activations are f16 and bf16.
 std::vector<CheckResult> check_bundle(Session& session, const Bundle& bundle, const WorkObserver& observer = {});
 
+// The largest difference of two tensors' numbers, whatever their shapes, relative to the range of the finite ones of
+// `measured`. Equal numbers, and NaN beside NaN, do not differ; infinity where the counts differ, where there is
+// nothing to compare, or where one number is finite and the other is not.
+double range_difference(const Tensor& measured, const Tensor& other);
+
 // proof_error (exit 4) naming the first failed check; nothing if all passed.
 void require_checks(const std::vector<CheckResult>& results);
 

@@ -19,6 +19,14 @@ bool is_skip_norm(const Node& node) {
   return node.op == "SkipLayerNormalization" || node.op == "SkipSimplifiedLayerNormalization";
 }
 
+// alpha A B' + beta C is y = W x + b with neither factor, as exporters write it: a method that solves for W would miss
+// by alpha.
+bool is_plain_product(const Node& gemm) {
+  const bool biased = gemm.inputs.size() > 2 && gemm.inputs[2] != kNoValue;
+  return gemm.attributes.i("transA", 0) == 0 && gemm.attributes.f("alpha", 1) == 1 &&
+         (!biased || gemm.attributes.f("beta", 1) == 1);
+}
+
 }  // namespace
 
 GraphStructure::GraphStructure(const Graph& graph)
@@ -48,7 +56,7 @@ std::optional<LinearLayer> GraphStructure::read_linear(std::int32_t index) const
   layer.weight = seen_through(layer.weight);
   const Value& weight = graph_.value(layer.weight);
   if (weight.kind != ValueKind::kParameter || weight.shape->rank() != 2) return std::nullopt;
-  if (node.op == "Gemm" && node.attributes.i("transA", 0) != 0) return std::nullopt;
+  if (node.op == "Gemm" && !is_plain_product(node)) return std::nullopt;
   layer.in = (*weight.shape)[layer.weight_is_transposed ? 0 : 1];
   layer.out = (*weight.shape)[layer.weight_is_transposed ? 1 : 0];
   layer.output = node.outputs[0];

@@ -11,8 +11,8 @@
 
 namespace retune {
 
-// y = W x (+ b) as some exporter wrote it: MatMul or Gemm with a weight, directly or through a Transpose, and an Add of
-// a bias; either may be stored in 16 bits and cast where it is used.
+// y = W x (+ b) as some exporter wrote it: MatMul or Gemm (with no factors alpha or beta) with a weight, directly or
+// through a Transpose, and an Add of a bias; either may be stored in 16 bits and cast where it is used.
 struct LinearLayer {
   std::int32_t node = -1;             // of the product
   ValueId input = kNoValue;           // the key, [.., in]

@@ -1,9 +1,8 @@
 #include "lalm/token_stepper.h"
 
-#include <algorithm>
-#include <cmath>
 #include <cstring>
-#include <limits>
+
+#include "lalm/check.h"
 
 namespace retune {
 
@@ -27,18 +26,7 @@ void copy_rows(const Tensor& from, std::int64_t begin, std::int64_t count, Tenso
 }
 
 // Whether two rows of logits are the same but for rounding, which is coarser in 16-bit activations.
-bool agree(const Tensor& a, const Tensor& b) {
-  const double tolerance = is_half(a.dtype()) ? 3e-2 : 1e-3;
-  const Tensor x = a.cast(DType::kF32), y = b.cast(DType::kF32);
-  float least = std::numeric_limits<float>::infinity(), most = -least, apart = 0;
-  for (std::int64_t i = 0; i < x.numel(); ++i) {
-    const float value = x.data<float>()[i];
-    least = std::min(least, value);
-    most = std::max(most, value);
-    apart = std::max(apart, std::abs(value - y.data<float>()[i]));
-  }
-  return static_cast<double>(apart) <= tolerance * static_cast<double>(most - least);
-}
+bool agree(const Tensor& a, const Tensor& b) { return range_difference(a, b) <= (is_half(a.dtype()) ? 3e-2 : 1e-3); }
 
 Tensor row_of(const Tensor& logits) { return logits.reshaped({logits.shape()[1], logits.shape()[2]}); }
 

@@ -25,7 +25,7 @@ class ClipCheck : public testing::Test {
     save("short.wav", 800, 0.5F);
     save("long.flac", 4000, 0.5F);
     save("silent.flac", 800, 0.0F);
-    std::ofstream(root_ / "empty.wav");
+    std::ofstream(root_ / "empty.wav") << "";
     std::ofstream(root_ / "text.wav") << "no sound";
     fs::copy_file(root_ / "long.flac", root_ / "cut.flac");
     fs::resize_file(root_ / "cut.flac", fs::file_size(root_ / "cut.flac") / 2);

@@ -13,12 +13,11 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 
 const ContentHash kStudy = ContentHash::of("a study");
 
 std::filesystem::path fresh_path() {
-  const std::filesystem::path path =
+  std::filesystem::path path =
       testing::TempDir() + testing::UnitTest::GetInstance()->current_test_info()->name() + ".jsonl";
   std::filesystem::remove(path);
   return path;

@@ -20,34 +20,15 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "eval/metric_report.h"
-#include "facts/fact_set.h"
 #include "graph/session.h"
-#include "lalm/bundle.h"
+#include "lalm/bundle_proof.h"
 #include "recipes/cell.h"
-#include "recipes/progress.h"
-#include "recipes/recipe.h"
-#include "tensor/staged_output.h"
+#include "recipes/edit_run.h"
 
 namespace retune {
-
-struct EditRun {
-  Recipe recipe;
-  std::filesystem::path model;
-  FactSet facts;
-  std::filesystem::path out;
-  // The cell whose model is exported, from 1. Batch and sequential runs of one cell export it unasked; in batch mode
-  // none can be chosen.
-  std::optional<std::int64_t> export_cell = {};
-  // What may happen to a folder that holds something else than this study so far; kReplace removes another study's
-  // files and leaves what is no study's. The study itself goes on in either case.
-  Existing existing = Existing::kRefuse;
-  std::optional<ProofMode> proof = {};  // how much of the export is read back (lalm/bundle_proof.h)
-  Watch watch = {};
-};
 
 struct EditReport {
   MetricReport metrics;
@@ -64,25 +45,5 @@ struct EditReport {
 // is missed (results and summary are kept, no bundle is left), an export that does not answer as measured. Interrupted:
 // the watch's flag; run again to go on.
 EditReport run_edit(const EditRun& run, Session& session);
-
-// What run_edit would do, found without writing anything or computing what it would: clips are decoded, and the work is
-// rehearsed for its memory. The same user errors.
-struct EditPlan {
-  std::int64_t cells = 0;
-  std::int64_t edits = 0;
-  std::int64_t probes = 0;         // asked of the base and of the edited model; sequential mode asks some again
-  std::int64_t questions = 0;      // put to a model in all
-  std::vector<std::string> sites;  // whose weights move
-  std::int64_t model_bytes = 0;    // mapped; not all of it need be in memory at a time
-  std::int64_t session_bytes = 0;  // predicted peak of computed and kept values (forecast.h)
-  std::int64_t memory_bytes = 0;   // model, session, f32 copies and optimiser of the sites
-  std::int64_t disk_bytes = 0;     // at most: patches, answers, bundle
-  std::optional<std::int64_t> exported_cell;
-};
-EditPlan plan_edit(const EditRun& run, const SessionOptions& options);
-
-// One fact given on the command line, with its own question as its only probe. User error if the question lists options
-// and the answer is none of them.
-FactSet fact_of(const std::filesystem::path& audio, const std::string& question, const std::string& answer);
 
 }  // namespace retune

@@ -1,18 +1,22 @@
 #include "tensor/staged_output.h"
 
 #include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <string>
 #include <system_error>
 #include <utility>
+
+#include "tensor/content_hash.h"
 
 namespace retune {
 
@@ -42,11 +46,25 @@ bool is_or_lies_in(const fs::path& path, const fs::path& folder) {
 
 constexpr std::string_view kPartial = ".partial-";
 
-// Whether the process that made FINAL.partial-PID-N, of which `suffix` is what follows FINAL, is no more. What does not
-// look exactly so is nobody's leftover.
-bool is_leftover(std::string_view suffix) {
+// Where this process's number means this process: eight digits for the running kernel and the namespace of pids. Two
+// containers or machines that share a folder each have a process 1. Empty where the kernel does not tell.
+std::string pid_space() {
+  constexpr std::size_t kDigits = 8;
+  std::string boot;
+  std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), boot);
+  std::error_code error;
+  const fs::path space = fs::read_symlink("/proc/self/ns/pid", error);
+  if (boot.empty() || error) return "";
+  return ContentHash::of(boot + space.string()).hex().substr(0, kDigits);
+}
+
+// Whether the process that made FINAL.partial-SPACE-PID-N, of which `suffix` is what follows FINAL, is no more. What
+// does not look exactly so, or comes from where this process does not see who runs, is nobody's leftover.
+bool is_leftover(std::string_view suffix, std::string_view space) {
   if (!suffix.starts_with(kPartial)) return false;
   suffix.remove_prefix(kPartial.size());
+  if (space.empty() || !suffix.starts_with(space) || !suffix.substr(space.size()).starts_with('-')) return false;
+  suffix.remove_prefix(space.size() + 1);
   const std::size_t dash = suffix.find('-');
   if (dash == std::string_view::npos || suffix.find_first_not_of("0123456789", dash + 1) != std::string_view::npos)
     return false;
@@ -58,7 +76,7 @@ bool is_leftover(std::string_view suffix) {
 
 // A kill leaves temporary names, as large as the output was to be; nobody else removes them. What cannot be read or
 // removed here is in nobody's way.
-void remove_leftovers(const fs::path& final_path) {
+void remove_leftovers(const fs::path& final_path, std::string_view space) {
   // What lies in a folder under way is this process's own; there may be a file a tensor.
   if (final_path.parent_path().string().find(kPartial) != std::string::npos) return;
   const std::string name = final_path.filename().string();
@@ -67,7 +85,7 @@ void remove_leftovers(const fs::path& final_path) {
   for (fs::directory_iterator entry(final_path.parent_path(), ignored), end; !ignored && entry != end;
        entry.increment(ignored)) {
     const std::string other = entry->path().filename().string();
-    if (other.starts_with(name) && is_leftover(std::string_view(other).substr(name.size())))
+    if (other.starts_with(name) && is_leftover(std::string_view(other).substr(name.size()), space))
       leftovers.push_back(entry->path());
   }
   for (const fs::path& leftover : leftovers) fs::remove_all(leftover, ignored);
@@ -77,13 +95,14 @@ Error shortened(const fs::path& path) {
   return failure("cannot write {}: a file that is copied into it became shorter meanwhile", path.string());
 }
 
-// OUT.partial-PID-N, the first that `make` can create: it returns false and sets errno where the name is taken.
+// OUT.partial-SPACE-PID-N, the first that `make` can create: it returns false and sets errno where the name is taken.
 template <class Make>
 fs::path temporary_beside(const fs::path& final_path, Make&& make) {
-  remove_leftovers(final_path);
+  const std::string space = pid_space();
+  remove_leftovers(final_path, space);
   for (int attempt = 0;; ++attempt) {
     fs::path candidate = final_path;
-    candidate += fmt::format("{}{}-{}", kPartial, getpid(), attempt);
+    candidate += fmt::format("{}{}-{}-{}", kPartial, space.empty() ? "unknown" : space, getpid(), attempt);
     if (make(candidate)) return candidate;
     if (errno != EEXIST) fail("create", final_path, errno);
   }
@@ -278,10 +297,11 @@ void StagedFile::append_data(int file, std::uint64_t offset, std::uint64_t count
     const ssize_t copied = copy_file_range(file, &from, descriptor_, nullptr, std::min(count, kCopyAtOnce), 0);
     if (copied > 0) {
       count -= static_cast<std::uint64_t>(copied);
-    } else if (copied == 0) {
-      break;  // some file systems say so of files that can be read; the loop below finds a real end
-    } else if (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP || errno == EPERM) {
-      break;  // these two files cannot be copied within the kernel
+    } else if (copied == 0 || errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP ||
+               errno == EPERM) {
+      // These two files cannot be copied within the kernel. Of some that can be read, file systems say that they have
+      // ended; the loop below finds a real end.
+      break;
     } else if (errno != EINTR) {
       fail("write", final_, errno);
     }
@@ -308,12 +328,12 @@ void StagedFile::close() {
   descriptor_ = -1;
 }
 
-void StagedFile::commit() {
+void StagedFile::commit(Flush flush) {
   close();
-  flush_to_disk(staged_, 0);
+  if (flush == Flush::kNow) flush_to_disk(staged_, 0);
   if (rename(staged_.c_str(), final_.c_str()) != 0) fail("rename the finished output to", final_, errno);
   committed_ = true;
-  flush_to_disk(final_.parent_path(), O_DIRECTORY);
+  if (flush == Flush::kNow) flush_to_disk(final_.parent_path(), O_DIRECTORY);
 }
 
 void write_file_atomically(const fs::path& path, std::span<const std::byte> bytes) {

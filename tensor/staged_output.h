@@ -1,7 +1,8 @@
 // Output that is there whole or not at all. It is written beside its final place under a temporary name
-// (OUT.partial-PID-N), flushed to disk, and renamed; whatever is destroyed before its commit() is removed again. A kill
-// leaves at most the temporary name behind, which no reader takes for a result and which the next writer of OUT
-// removes.
+// (OUT.partial-SPACE-PID-N), flushed to disk, and renamed; whatever is destroyed before its commit() is removed again.
+// A kill leaves at most the temporary name behind, which no reader takes for a result and which the next writer of OUT
+// removes if it sees that the process is gone: SPACE tells the boots and containers apart whose processes have numbers
+// of their own, and what comes from another is left alone.
 //
 //   check_output_apart("edited", "demo/bundle");
 //   StagedFolder out("edited", Existing::kReplace, {.holds = {"results.jsonl", "summary.json"}});
@@ -24,6 +25,10 @@
 #include "tensor/error.h"
 
 namespace retune {
+
+// When a staged file reaches the disk: before commit() returns, or later, with the staged folder that it lies in and
+// that flushes all its files at once. The latter is for thousands of small files.
+enum class Flush { kNow, kWithItsFolder };
 
 enum class Existing {
   kRefuse,   // a final path that exists and is not an empty folder is a user error
@@ -83,7 +88,7 @@ class StagedFile {
   // any.
   void close();
   // Flushes and takes the final name. Once.
-  void commit();
+  void commit(Flush flush = Flush::kNow);
 
  private:
   void write_through(std::span<const std::byte> bytes);

@@ -13,6 +13,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 
@@ -106,7 +107,7 @@ TEST_F(StagedOutput, AFullFolderIsReplacedOnlyWhenAsked) {
 TEST_F(StagedOutput, ReplacesOnlyWhatHasTheMarksOfAnEarlierOutput) {
   const FolderMarks marks{.holds = {"results", "summary"}, .holds_none = {"journal"}};
   const auto refused = [&](const FolderMarks& given) {
-    const std::string message =
+    std::string message =
         message_of([&] { StagedFolder(folder_ / "out", Existing::kReplace, given); }, ErrorCode::kUser);
     EXPECT_THAT(message, testing::HasSubstr("is not replaced"));
     EXPECT_THAT(names(), testing::ElementsAre("out"));
@@ -314,6 +315,13 @@ pid_t dead_process() {
   return child;
 }
 
+// ".partial-SPACE-", as this process's own temporary names have it.
+std::string partial_of_this_space() {
+  const StagedFolder own(testing::TempDir() + "retune_space_of_pids", Existing::kReplace);
+  const std::string name = own.path().filename().string().substr(std::strlen("retune_space_of_pids"));
+  return name.substr(0, name.find(std::to_string(getpid())));
+}
+
 // What a killed writer left stayed for good, as large as a model, and nothing said so.
 TEST_F(StagedOutput, RemovesWhatDeadWritersOfTheSameNameLeft) {
   const std::string dead = std::to_string(dead_process());
@@ -322,21 +330,25 @@ TEST_F(StagedOutput, RemovesWhatDeadWritersOfTheSameNameLeft) {
     fs::create_directory(folder_ / name);
     std::ofstream(folder_ / name / "half") << "x";
   };
-  leave("out.partial-" + dead + "-0");
-  leave("out.partial-" + dead + "-12");
-  const std::vector<std::string> kept = {"out.partial-" + alive + "-0",
-                                         "another.partial-" + dead + "-0",
-                                         "out.partial-" + dead + "-0.old",
-                                         "out.partial-mine-0",
-                                         "out.partial-" + dead,
-                                         "out.partial-0-0"};
+  const std::string here = partial_of_this_space();
+  leave("out" + here + dead + "-0");
+  leave("out" + here + dead + "-12");
+  // A process of another container, or of a machine that shares the folder, may have the number of a dead one here.
+  const std::vector<std::string> kept = {"out" + here + alive + "-0",
+                                         "another" + here + dead + "-0",
+                                         "out" + here + dead + "-0.old",
+                                         "out" + here + "mine-0",
+                                         "out" + here + dead,
+                                         "out" + here + "0-0",
+                                         "out.partial-" + dead + "-0",
+                                         "out.partial-01234567-" + dead + "-0"};
   for (const std::string& name : kept) leave(name);
-  StagedFolder(folder_ / "out", Existing::kRefuse);
+  { const StagedFolder out(folder_ / "out", Existing::kRefuse); }
   EXPECT_THAT(names(), testing::UnorderedElementsAreArray(kept));
 
-  std::ofstream(folder_ / ("file.partial-" + dead + "-0")) << "x";
+  std::ofstream(folder_ / ("file" + here + dead + "-0")) << "x";
   write_file_atomically(folder_ / "file", "x");
-  EXPECT_FALSE(fs::exists(folder_ / ("file.partial-" + dead + "-0")));
+  EXPECT_FALSE(fs::exists(folder_ / ("file" + here + dead + "-0")));
 }
 
 // An output folder without permission was a failure of one command and a user error of another.

@@ -78,9 +78,10 @@ Tensor Tensor::adopt(DType dtype, Shape shape, std::shared_ptr<std::byte> memory
 
 template <class T>
 Tensor Tensor::of(Shape shape, std::span<const T> values) {
+  const DType dtype = DTypeOf<T>::value;
   if (shape.numel() != static_cast<std::int64_t>(values.size()))
     throw user_error("{} values for a tensor of shape {}", values.size(), shape.text());
-  Tensor result = empty(DTypeOf<T>::value, std::move(shape));
+  Tensor result = empty(dtype, std::move(shape));
   if (!values.empty()) std::memcpy(result.mutable_raw(), values.data(), result.bytes());
   return result;
 }

@@ -14,6 +14,8 @@ namespace retune {
 
 namespace {
 
+// What a thread is in the middle of is its own.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
 thread_local bool inside_a_body = false;
 
 int available_processors() {
@@ -31,6 +33,7 @@ struct Job {
   std::atomic<std::int64_t> next{0};
   std::mutex mutex;
   std::exception_ptr error;
+  std::int64_t failed = 0;  // where the chunk of `error` begins
 
   void work() {
     inside_a_body = true;
@@ -39,7 +42,11 @@ struct Job {
         (*body)(begin, std::min(begin + grain, count));
       } catch (...) {
         const std::lock_guard lock(mutex);
-        if (!error) error = std::current_exception();
+        // Chunks before this one were claimed before it, so all of them are done: the first that fails is always told.
+        if (!error || begin < failed) {
+          error = std::current_exception();
+          failed = begin;
+        }
         next = count;
       }
     }

@@ -19,8 +19,9 @@ class ThreadPool {
   int threads() const;
 
   // Calls body(begin, end) for the chunks [0, grain), [grain, 2*grain), ... of [0, count), on any thread and in any
-  // order, and returns when all are done. The cut depends on count and grain only. The first exception of a body
-  // reaches the caller. Not reentrant: a body that calls parallel_for runs that inner loop on its own thread.
+  // order, and returns when all are done. The cut depends on count and grain only. Of the
+  // exceptions of bodies, that of the first chunk reaches the caller, with any number of threads; later chunks may then
+  // be left out. Not reentrant: a body that calls parallel_for runs that inner loop on its own thread.
   void parallel_for(std::int64_t count, std::int64_t grain,
                     const std::function<void(std::int64_t begin, std::int64_t end)>& body);
 

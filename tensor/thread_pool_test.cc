@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <set>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -55,6 +57,25 @@ TEST(ThreadPool, ABodysExceptionReachesTheCallerAndThePoolGoesOn) {
                                    }),
                  std::runtime_error);
     EXPECT_EQ(cut_of(pool, 10, 1).size(), 10u);
+  }
+}
+
+// Of several clips that could not be read, now one and now another was named.
+TEST(ThreadPool, TheFirstChunkThatFailsIsToldWhoeverFailsFirst) {
+  for (const int threads : {1, 2, 4}) {
+    ThreadPool pool(threads);
+    for (int round = 0; round < 20; ++round) {
+      std::string told;
+      try {
+        pool.parallel_for(100, 1, [](std::int64_t begin, std::int64_t) {
+          if (begin < 2) std::this_thread::sleep_for(std::chrono::milliseconds(begin == 1 ? 2 : 0));
+          if (begin > 0) throw std::runtime_error(std::to_string(begin));
+        });
+      } catch (const std::runtime_error& error) {
+        told = error.what();
+      }
+      EXPECT_EQ(told, "1") << threads;
+    }
   }
 }
 

@@ -9,6 +9,7 @@
 #include <numbers>
 
 #include "graph/graph_builder.h"
+#include "lalm/graph_structure.h"
 #include "lalm/link.h"
 #include "lalm/site.h"
 #include "tensor/rng.h"
@@ -40,6 +41,8 @@ class Exporter {
   }
   ValueId number(double value) { return b.scalar(value, DType::kF32); }
 
+  Attributes factors{};  // of every Gemm
+
   // [B, S, in] -> [B, S, out]; Gemm is wrapped in reshapes to two axes, as torch.addmm is exported.
   ValueId linear(const std::string& name, ValueId x, std::int64_t in, std::int64_t out, Product product, bool bias) {
     const bool by_rows = product == Product::kTransposeMatMul || product == Product::kGemmTransB;
@@ -52,7 +55,7 @@ class Exporter {
     const ValueId flat = b.op("Reshape", {x, b.ints({-1, in})}, {}, name + ".flat");
     std::vector<ValueId> inputs = {flat, weight};
     if (bias) inputs.push_back(parameter(name + ".bias", {out}));
-    Attributes attributes;
+    Attributes attributes = factors;
     if (product == Product::kGemmTransB) attributes.set("transB", std::int64_t{1});
     const ValueId y = b.op("Gemm", inputs, attributes, name + ".product");
     const ValueId rows = b.op("Slice", {b.op("Shape", {x}), b.ints({0}), b.ints({2}), b.ints({0})});
@@ -308,6 +311,21 @@ TEST_F(Layouts, EveryWayOfWritingAProduct) {
     EXPECT_EQ(site(fmt::format("decoder.block.{}.mlp.down", i)).bias.has_value(), i % 2 == 1);
   }
   expect_weights_to_map_keys_to_values();
+}
+
+// ROME solved for the weight of y = alpha W x + beta b as if it were W x + b.
+TEST(GraphStructure, AGemmWithFactorsIsNoLinearLayer) {
+  const auto layers = [](const Attributes& factors, bool bias) {
+    Exporter e("gemm.onnx");
+    e.factors = factors;
+    e.output(e.linear("down", e.input(), kWidth, kHidden, Product::kGemm, bias), "y");
+    return GraphStructure(e.graph).linears().size();
+  };
+  EXPECT_EQ(layers({}, true), 1u);
+  EXPECT_EQ(layers({{"alpha", 1.0}, {"beta", 1.0}}, true), 1u);
+  EXPECT_EQ(layers({{"alpha", 0.5}}, false), 0u);
+  EXPECT_EQ(layers({{"beta", 0.5}}, true), 0u);
+  EXPECT_EQ(layers({{"beta", 0.5}}, false), 1u);
 }
 
 // The encoder that the demo model has: Whisper's, no bias on the keys, exact GELU, stacking connector with SwiGLU.

@@ -1,6 +1,7 @@
 // What --dry_run tells, against what the work then takes.
 #include <gtest/gtest.h>
 
+#include "recipes/edit_plan.h"
 #include "recipes/evaluation.h"
 #include "tests/tone_study.h"
 

@@ -1,5 +1,6 @@
 // The straight line from end to end, on a model that is made here.
 #include "recipes/study.h"
+#include "recipes/edit_plan.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -140,7 +140,7 @@ TEST_P(TorchExport, HasPyTorchsGradientsForEveryWeightAndFloatInput) {
     EXPECT_NE(compared.contains(name), golden_.contains("case_0/buffers/" + name)) << name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, TorchExport, testing::Values("whisper", "gpt2", "llama"), model_name);
+INSTANTIATE_TEST_SUITE_P(Models, TorchExport, testing::Values("whisper", "transcriber", "gpt2", "llama"), model_name);
 
 using TorchDecoder = TorchExport;
 

@@ -6,6 +6,7 @@
 #include "cli/interrupt.h"
 #include "cli/proof_text.h"
 #include "cli/session_flags.h"
+#include "recipes/edit_plan.h"
 #include "recipes/study.h"
 #include "tensor/error.h"
 

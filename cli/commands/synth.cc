@@ -41,7 +41,7 @@ int synth(const Arguments& arguments, Console& console) {
     ProgressBar bar(console, "clips");
     report = synthesise(options, arguments.path("out"), [&](const SynthProgress& progress) {
       guard.check();
-      if (bar.label() != progress.step) bar.relabel(std::string(progress.step));
+      bar.begin(std::string(progress.step));
       bar.update(progress.done, progress.total);
     });
   }

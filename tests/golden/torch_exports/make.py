@@ -251,6 +251,69 @@ class Whisper(nn.Module):
         return {f"encoder.block.{i}.residual": layer for i, layer in enumerate(self.layers)}
 
 
+# --- Whisper whole: the encoder alone, and a decoder that attends to it ---
+
+class WhisperDecoderBlock(nn.Module):
+    def __init__(self, width, heads, hidden):
+        super().__init__()
+        self.heads, self.size = heads, width // heads
+        for name in ("self_attn", "encoder_attn"):
+            for part in ("q_proj", "v_proj", "out_proj"):
+                setattr(self, f"{name}_{part}", nn.Linear(width, width))
+            setattr(self, f"{name}_k_proj", nn.Linear(width, width, bias=False))
+            setattr(self, f"{name}_layer_norm", nn.LayerNorm(width))
+        self.fc1, self.fc2, self.final_layer_norm = nn.Linear(width, hidden), nn.Linear(hidden, width), nn.LayerNorm(width)
+
+    def shape(self, x, batch):
+        return x.view(batch, -1, self.heads, self.size).transpose(1, 2).contiguous()
+
+    def attend(self, name, x, source, mask):
+        batch, count, width = x.size()
+        projected = lambda part, y: getattr(self, f"{name}_{part}_proj")(y)  # noqa: E731
+        folded = (batch * self.heads, -1, self.size)
+        q = self.shape(projected("q", x) * self.size ** -0.5, batch).view(*folded)
+        k, v = (self.shape(projected(part, source), batch).view(*folded) for part in "kv")
+        weights = torch.bmm(q, k.transpose(1, 2))
+        if mask is not None:
+            weights = weights.view(batch, self.heads, count, -1) + mask
+            weights = weights.view(batch * self.heads, count, -1)
+        mixed = torch.bmm(F.softmax(weights, dim=-1), v).view(batch, self.heads, count, self.size).transpose(1, 2)
+        return projected("out", mixed.reshape(batch, count, width))
+
+    def forward(self, x, heard, mask):
+        n = self.self_attn_layer_norm(x)
+        x = x + self.attend("self_attn", n, n, mask)
+        x = x + self.attend("encoder_attn", self.encoder_attn_layer_norm(x), heard, None)
+        return x + self.fc2(F.gelu(self.fc1(self.final_layer_norm(x))))
+
+
+class Transcriber(nn.Module):
+    def __init__(self, width=12):
+        super().__init__()
+        self.conv1 = nn.Conv1d(MELS, width, 3, padding=1)
+        self.conv2 = nn.Conv1d(width, width, 3, stride=2, padding=1)
+        self.encoder_positions, self.decoder_positions = nn.Embedding(POSITIONS, width), nn.Embedding(POSITIONS, width)
+        self.encoder_layers = nn.ModuleList(WhisperBlock(width, 3, 28) for _ in range(BLOCKS))
+        self.decoder_layers = nn.ModuleList(WhisperDecoderBlock(width, 3, 28) for _ in range(BLOCKS))
+        self.encoder_norm, self.decoder_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.embed_tokens, self.proj_out = nn.Embedding(VOCABULARY, width), nn.Linear(width, VOCABULARY, bias=False)
+
+    def forward(self, audio_values, input_ids):
+        heard = F.gelu(self.conv2(F.gelu(self.conv1(audio_values)))).permute(0, 2, 1)
+        heard = heard + self.encoder_positions.weight[:heard.size(1)]
+        for layer in self.encoder_layers:
+            heard = layer(heard)
+        heard = self.encoder_norm(heard)
+        batch, count = input_ids.size()
+        mask = torch.full((count, count), torch.finfo(torch.float32).min)
+        mask = mask.masked_fill(torch.arange(count) < (torch.arange(count) + 1).view(-1, 1), 0.0)
+        mask = mask[None, None, :, :].expand(batch, 1, count, count)
+        x = self.embed_tokens(input_ids) + self.decoder_positions.weight[:count]
+        for layer in self.decoder_layers:
+            x = layer(x, heard, mask)
+        return self.proj_out(self.decoder_norm(x))
+
+
 class Embed(nn.Module):
     def __init__(self):
         super().__init__()
@@ -404,6 +467,13 @@ def main():
     write_cases("whisper", whisper, "audio_features",
                 [{"audio_values": torch.randn(clips, MELS, frames, generator=generator(20 + frames))} for clips, frames in [(1, 38), (2, 21)]])
     export("embed", embed, {"input_ids": torch.zeros(1, 4, dtype=torch.long)}, ["inputs_embeds"])
+    transcriber = initialised(Transcriber(), 5)
+    export("transcriber", transcriber, {"audio_values": torch.randn(1, MELS, 30, generator=generator(13)),
+                                        "input_ids": torch.zeros(1, 4, dtype=torch.long)}, ["logits"])
+    write_cases("transcriber", transcriber, "logits",
+                [{"audio_values": torch.randn(batch, MELS, frames, generator=generator(40 + frames)),
+                  "input_ids": torch.randint(0, VOCABULARY, (batch, count), generator=generator(60 + frames))}
+                 for batch, frames, count in [(1, 38, 7), (2, 21, 3)]])
     for name, decoder, seed in [("gpt2", Gpt2(), 3), ("llama", Llama(), 4)]:
         initialised(decoder, seed)
         export(name, decoder, decoder_inputs(decoder, 1, 4, 3, 12), ["logits", *cache_names("present")])
