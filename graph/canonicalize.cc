@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "graph/graph_copy.h"
 #include "graph/infer.h"
 #include "graph/op_registry.h"
 #include "graph/patterns.h"
@@ -22,46 +23,18 @@ Graph prune(const Graph& graph) {
     for (const ValueId id : node.inputs)
       if (id != kNoValue) needed[static_cast<std::size_t>(id)] = true;
   }
-  Graph result;
-  result.name = graph.name;
-  std::vector<ValueId> ids(graph.values().size(), kNoValue);
+  GraphCopy copy(graph);
   for (std::size_t i = 0; i < graph.values().size(); ++i) {
-    const Value& value = graph.values()[i];
-    if (value.kind == ValueKind::kComputed || (!needed[i] && value.kind != ValueKind::kInput)) continue;
-    if (value.kind == ValueKind::kInput) {
-      ids[i] = result.add_input(value.name, value.dtype);
-      result.value(ids[i]).shape = value.shape;
-    } else if (value.kind == ValueKind::kParameter) {
-      ids[i] = result.add_parameter(value.name, value.dtype, *value.shape, value.file, value.initializer);
-    } else {
-      ids[i] = result.add_constant(value.constant, value.name);
-    }
+    const ValueKind kind = graph.values()[i].kind;
+    if (kind == ValueKind::kInput || (kind != ValueKind::kComputed && needed[i])) copy.leaf(static_cast<ValueId>(i));
   }
-  for (const Node& node : graph.nodes()) {
-    if (std::none_of(node.outputs.begin(), node.outputs.end(),
-                     [&](ValueId id) { return id != kNoValue && needed[static_cast<std::size_t>(id)]; }))
-      continue;
-    Node copy = node;
-    for (ValueId& id : copy.inputs)
-      if (id != kNoValue) id = ids[static_cast<std::size_t>(id)];
-    std::vector<std::string> names;
-    for (const ValueId id : node.outputs) names.push_back(id == kNoValue ? std::string() : graph.value(id).name);
-    const std::vector<ValueId> outputs = result.add_node(std::move(copy), names);
-    for (std::size_t i = 0; i < outputs.size(); ++i) {
-      if (node.outputs[i] == kNoValue) {
-        result.node(result.nodes().size() - 1).outputs[i] = kNoValue;
-        continue;
-      }
-      const Value& origin = graph.value(node.outputs[i]);
-      result.value(outputs[i]).dtype = origin.dtype;
-      result.value(outputs[i]).shape = origin.shape;
-      ids[static_cast<std::size_t>(node.outputs[i])] = outputs[i];
-    }
+  for (std::size_t index = 0; index < graph.nodes().size(); ++index) {
+    const auto& outputs = graph.nodes()[index].outputs;
+    if (std::any_of(outputs.begin(), outputs.end(),
+                    [&](ValueId id) { return id != kNoValue && needed[static_cast<std::size_t>(id)]; }))
+      copy.node(index);
   }
-  for (const ValueId id : graph.outputs) result.outputs.push_back(ids[static_cast<std::size_t>(id)]);
-  result.inputs.clear();  // in their own order, which need not be that of the values
-  for (const ValueId id : graph.inputs) result.inputs.push_back(ids[static_cast<std::size_t>(id)]);
-  return result;
+  return copy.finish();
 }
 
 namespace {

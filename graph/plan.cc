@@ -5,7 +5,9 @@
 #include "graph/canonicalize.h"
 #include "graph/differentiate.h"
 #include "graph/graph_builder.h"
+#include "graph/graph_copy.h"
 #include "graph/op_registry.h"
+#include "graph/row_selection.h"
 #include "graph/specialize.h"
 
 namespace retune {
@@ -32,57 +34,39 @@ std::vector<std::string> roots_of(const Graph& graph, const Request& request) {
 // Rebuilds the graph with an AddRows or ReplaceRows node after the value; every reader, and whoever asks for the value
 // by its name, gets the changed one.
 Graph intervene(const Graph& source, const Request& request) {
-  Graph result;
-  result.name = source.name;
-  std::vector<ValueId> ids(source.values().size(), kNoValue);
+  GraphCopy copy(source);
+  Graph& result = copy.result();
   GraphBuilder builder(result);
-  const auto change = [&](ValueId id) {
+  std::vector<ValueId> deltas;
+  const auto change = [&](ValueId original) {
     for (const Intervention& intervention : request.interventions) {
-      if (result.value(id).name != intervention.value) continue;
+      const ValueId id = copy.at(original);
+      if (id == kNoValue || source.value(original).name != intervention.value) continue;
       result.rename(id, intervention.value + " before " + intervention.name);
       ValueId delta = result.find(intervention.name);
       if (delta == kNoValue) {
         delta = result.add_input(intervention.name, intervention.delta.dtype());
         result.value(delta).shape = intervention.delta.shape();
+        deltas.push_back(delta);
       }
       const char* op = intervention.kind == Intervention::Kind::kAdd ? "AddRows" : "ReplaceRows";
-      id = builder.ops("retune", op, {id, delta, builder.ints(intervention.rows)}, {}, {intervention.value})[0];
+      copy.set(original,
+               builder.ops("retune", op, {id, delta, builder.ints(intervention.rows)}, {}, {intervention.value})[0]);
     }
-    return id;
   };
   for (std::size_t i = 0; i < source.values().size(); ++i) {
-    const Value& value = source.values()[i];
-    if (value.kind == ValueKind::kComputed) continue;
-    if (value.kind == ValueKind::kInput) {
-      ids[i] = result.add_input(value.name, value.dtype);
-      result.value(ids[i]).shape = value.shape;
-    } else if (value.kind == ValueKind::kParameter) {
-      ids[i] = result.add_parameter(value.name, value.dtype, *value.shape, value.file, value.initializer);
-    } else {
-      ids[i] = result.add_constant(value.constant, value.name);
-    }
-    ids[i] = change(ids[i]);
+    if (source.values()[i].kind == ValueKind::kComputed) continue;
+    copy.leaf(static_cast<ValueId>(i));
+    change(static_cast<ValueId>(i));
   }
-  for (const Node& node : source.nodes()) {
-    Node copy = node;
-    for (ValueId& id : copy.inputs)
-      if (id != kNoValue) id = ids[static_cast<std::size_t>(id)];
-    std::vector<std::string> names;
-    for (const ValueId id : node.outputs) names.push_back(id == kNoValue ? "" : source.value(id).name);
-    const std::vector<ValueId> outputs = result.add_node(copy, names);
-    for (std::size_t i = 0; i < outputs.size(); ++i) {
-      if (node.outputs[i] == kNoValue) {
-        result.node(static_cast<std::size_t>(result.value(outputs[i]).producer)).outputs[i] = kNoValue;
-        continue;
-      }
-      const Value& origin = source.value(node.outputs[i]);
-      result.value(outputs[i]).dtype = origin.dtype;
-      result.value(outputs[i]).shape = origin.shape;
-      ids[static_cast<std::size_t>(node.outputs[i])] = change(outputs[i]);
-    }
+  for (std::size_t index = 0; index < source.nodes().size(); ++index) {
+    copy.node(index);
+    for (const ValueId id : source.nodes()[index].outputs)
+      if (id != kNoValue) change(id);
   }
-  for (const ValueId id : source.outputs) result.outputs.push_back(ids[static_cast<std::size_t>(id)]);
-  return result;
+  Graph changed = copy.finish();
+  changed.inputs.insert(changed.inputs.end(), deltas.begin(), deltas.end());
+  return changed;
 }
 
 Version signature(const Node& node, const std::vector<TypeShape>& types) {
@@ -140,7 +124,7 @@ void mark_kept(Plan& plan, const Request& request) {
 Plan make_plan(const Graph& graph, const Request& request, ThreadPool& pool) {
   Graph concrete = specialize(graph, input_specs(request), roots_of(graph, request), pool);
   if (!request.interventions.empty()) concrete = intervene(concrete, request);
-  concrete = canonicalize(concrete, request.wrt);
+  concrete = prune(select_rows(canonicalize(concrete, request.wrt)));
 
   Plan plan;
   const std::size_t output_count = request.outputs.size();
