@@ -72,6 +72,7 @@ Measurement export_model(const Contender& contender) {
   Measurement result;
   std::vector<double>&copied = result.beside["a plain copy"], &flushed = result.beside["a plain copy, flushed"];
   const fs::path out = contender.sizes.out;
+  fs::create_directories(out.parent_path());
   double proof = 0;
   for (int run = 0; run < contender.sizes.repeats.runs; ++run) {
     const CopyTimes copy = copy_files(contender.folder, out.string() + "-copy");
