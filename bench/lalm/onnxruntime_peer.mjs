@@ -1,21 +1,23 @@
-// One contender of the benchmark: ONNX Runtime, forward only, the three graphs of a bundle one after the other. Prints one JSON line.
+// One contender of the benchmark: ONNX Runtime, the three graphs of a bundle one after the other. Prints one JSON line as
+// bench/lalm/measurement.h says.
 //
-//   node onnxruntime_peer.mjs BUNDLE THREADS RUNS [batch=32 clips=24 text=72 frames=200]
+//   node onnxruntime_peer.mjs BUNDLE forward THREADS [NAME=VALUE ...]      the names are those of bench/lalm/prompts.h
 import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 
 const require = createRequire(new URL('../../tests/interop/package.json', import.meta.url));
 const ort = require('onnxruntime-node');
-const [bundle, threads, runs] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
-const load = { batch: 32, clips: 24, text: 72, frames: 200 };
+const [bundle, threads] = [process.argv[2], Number(process.argv[4])];
+const load = { batch: 32, clips: 24, text: 72, frames: 200, runs: 5, warm_up: 2 };
 for (const option of process.argv.slice(5)) load[option.split('=')[0]] = Number(option.split('=')[1]);
 
 const config = JSON.parse(readFileSync(path.join(bundle, 'config.json'), 'utf8'));
 const text = config.text_config;
 const mels = JSON.parse(readFileSync(path.join(bundle, 'preprocessor_config.json'), 'utf8')).feature_size;
 const open = (name) => ort.InferenceSession.create(path.join(bundle, 'onnx', `${name}.onnx`), { intraOpNumThreads: threads, interOpNumThreads: 1 });
-const [encoder, embed, decoder] = await Promise.all(['audio_encoder', 'embed_tokens', 'decoder_model_merged'].map(open));
+const [encoder, embed, decoder] = await Promise.all([
+  load.clips > 0 ? open('audio_encoder') : null, open('embed_tokens'), open('decoder_model_merged')]);
 
 const frames = Math.floor((load.frames - 1) / 2) + 1;
 const slots = load.clips > 0 ? Math.ceil(frames / config.stack_factor) + 1 : 0;
@@ -40,12 +42,12 @@ const forward = async () => {
   await decoder.run({ inputs_embeds, ...feeds }, ['logits']);
 };
 
-for (let i = 0; i < 2; ++i) await forward();
+for (let i = 0; i < load.warm_up; ++i) await forward();
 const seconds = [];
-for (let i = 0; i < runs; ++i) {
+for (let i = 0; i < load.runs; ++i) {
   const start = process.hrtime.bigint();
   await forward();
   seconds.push(Number(process.hrtime.bigint() - start) / 1e9);
 }
 const version = require('onnxruntime-node/package.json').version;
-console.log(JSON.stringify({ work: 'forward', peer: `ONNX Runtime ${version}`, threads, seconds }));
+console.log(JSON.stringify({ peer: `ONNX Runtime ${version}`, threads, unit: 's', values: seconds }));

@@ -80,6 +80,11 @@ class Lalm(torch.nn.Module):
         value, gate = both.chunk(2, -1)
         return self.linear("multi_modal_projector.linear_2", self.rms_norm("multi_modal_projector.ln_mid", F.silu(gate) * value))
 
+    def slots_of(self, frames):
+        """Rows of the prompt that a clip of so many mel frames takes."""
+        encoder_frames = (frames - 1) // 2 + 1
+        return (encoder_frames + self.stack - 1) // self.stack + 1
+
     @staticmethod
     def split(x, heads):
         return x.reshape(x.shape[0], x.shape[1], heads, -1).transpose(1, 2)
@@ -128,8 +133,7 @@ def batch_of(model, batch, clips, text_tokens, frames, seed=1):
     """Random ids with the placeholders of `clips` leading rows, as the benchmark's other contenders make them (shapes alone matter)."""
     rng = numpy.random.default_rng(seed)
     mels = model.w["audio_tower.conv1.weight"].shape[1]
-    encoder_frames = (frames - 1) // 2 + 1
-    rows = (encoder_frames + model.stack - 1) // model.stack + 1
+    rows = model.slots_of(frames) if clips else 0
     vocabulary = model.w["lm_head.weight"].shape[1]
     ids = rng.integers(0, model.audio_id, (batch, rows + text_tokens)) % min(vocabulary, model.audio_id)
     ids[:clips, 3 : 3 + rows] = model.audio_id

@@ -1,8 +1,8 @@
-"""One contender of the benchmark: PyTorch. Prints one JSON line {"work", "peer", "threads", "seconds": [...]}.
+"""One contender of the benchmark: PyTorch. Prints one JSON line as bench/lalm/measurement.h says.
 
-  torch_peer.py BUNDLE WORK THREADS RUNS [batch=32 clips=24 text=72 frames=200 positions=N]
+  torch_peer.py BUNDLE WORK THREADS [NAME=VALUE ...]
 
-WORK: forward, forward_backward, train_step, or rome_edit with prompts of `positions`.
+WORK: forward, forward_backward, train_step, fine_tuning, target_vector or rome_edit. The names are those of bench/lalm/prompts.h.
 """
 
 import json
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch_lalm import Lalm, batch_of
 
 LABELS = 4
+SIZES = {"batch": 32, "clips": 24, "text": 72, "frames": 200, "positions": 48, "block": 8, "steps": 20, "runs": 5, "warm_up": 2}
 
 
 def loss_of(model, ids, mask, audio):
@@ -23,81 +24,10 @@ def loss_of(model, ids, mask, audio):
     return F.cross_entropy(rows, ids[:, -LABELS:].reshape(-1))
 
 
-def time_runs(step, work, threads, runs):
-    for _ in range(2):
-        step()
-    seconds = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - start)
-    print(json.dumps({"work": work, "peer": "PyTorch " + torch.__version__, "threads": threads, "seconds": seconds}))
-
-
-# ROME as its authors' code does it (arXiv 2202.05262): weights frozen, and every step of the target vector runs the whole model forward
-# over all views and the prompt whose answer is to stay, then backward to the vector.
-VIEWS, STEPS, TARGET, RATE, CLAMP, DECAY, KL_WEIGHT = 5, 20, 2, 0.5, 10.0, 1e-3, 0.0625
-
-
-def rome_edit(model, positions, frames):
-    model.requires_grad_(False)
-    block = min(round(0.55 * model.blocks), model.blocks - 1)
-    rows = -(-((frames - 1) // 2 + 1) // model.stack) + 1
-    ids, mask, audio = batch_of(model, VIEWS + 1, VIEWS + 1, positions + TARGET - rows, frames)
-    last = positions - 1
-    targets = ids[:VIEWS, positions:] % model.audio_id
-    weights = torch.tensor([0.5] + [0.5 / (VIEWS - 1)] * (VIEWS - 1))
-    down = model.w[f"model.layers.{block}.mlp.down_proj.weight"]
-
-    def edit():
-        seen = {}
-        delta = torch.zeros(down.shape[1], requires_grad=True)
-
-        def inject(i, key, value):
-            if i != block:
-                return value
-            if not seen:
-                seen["key"], seen["value"] = key[:VIEWS, last].clone(), value[:VIEWS, last].clone()
-            value = value.clone()
-            value[:, last] += delta
-            return value
-
-        optimizer = torch.optim.Adam([delta], lr=RATE)
-        reference = None
-        for step in range(STEPS):
-            logits = model(ids, mask, audio, inject)
-            nll = -logits[:VIEWS, last : last + TARGET].log_softmax(-1).gather(-1, targets[..., None]).squeeze(-1).mean(-1)
-            neutral = logits[VIEWS, last].log_softmax(-1)
-            reference = neutral.detach() if reference is None else reference
-            start = seen["value"][0].norm()
-            divergence = F.kl_div(reference, neutral, log_target=True, reduction="sum")
-            loss = (weights * nll).sum() + KL_WEIGHT * divergence + DECAY * delta.norm() / start**2
-            if step + 1 == STEPS:
-                break
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            with torch.no_grad():
-                delta.mul_(min(1.0, float(CLAMP * start / delta.norm())))
-        with torch.no_grad():
-            key = seen["key"][0]
-            u = (weights[:, None] * seen["key"]).sum(0)
-            u = u / u.norm()
-            return torch.outer(u, delta / (key @ u))
-
-    return edit
-
-
-def main():
-    bundle, work, threads, runs = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    load = {"batch": 32, "clips": 24, "text": 72, "frames": 200} | {n: int(v) for n, v in (a.split("=") for a in sys.argv[5:])}
-    torch.set_num_threads(threads)
-    model = Lalm(bundle)
-    if work == "rome_edit":
-        return time_runs(rome_edit(model, load["positions"], load["frames"]), work, threads, runs)
-    ids, mask, audio = batch_of(model, load["batch"], load["clips"], load["text"], load["frames"])
+def batch_steps(model, size, work):
+    ids, mask, audio = batch_of(model, size["batch"], size["clips"], size["text"], size["frames"])
     ids[:, -LABELS:] %= model.audio_id
-    unused = () if load["clips"] else ("audio_tower", "multi_modal_projector")
+    unused = () if size["clips"] else ("audio_tower", "multi_modal_projector")
     for name, parameter in model.w.items():
         if name.startswith(unused):
             parameter.requires_grad_(False)
@@ -117,7 +47,109 @@ def main():
         torch.nn.utils.clip_grad_norm_(learnt, 1.0)
         optimizer.step()
 
-    time_runs({"forward": forward, "forward_backward": forward_backward, "train_step": train_step}[work], work, threads, runs)
+    return {"forward": forward, "forward_backward": forward_backward, "train_step": train_step}[work]
+
+
+def fine_tuning(model, size):
+    """Gradient descent on one block's MLP, every other weight frozen."""
+    model.requires_grad_(False)
+    tuned = [model.w[f"model.layers.{size['block']}.mlp.{part}_proj.weight"] for part in ("gate", "up", "down")]
+    ids, mask, _ = batch_of(model, 1, 0, size["positions"] + 1, size["frames"])
+    labels = ids[0, -LABELS:] % model.audio_id
+    ids, mask = ids[:, :-1], mask[:, :-1]  # the last token is predicted, not read
+    for weight in tuned:
+        weight.requires_grad_(True)
+
+    def edit():
+        optimizer = torch.optim.Adam(tuned, lr=1e-4)
+        for _ in range(size["steps"]):
+            optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy(model(ids, mask)[0, -LABELS:], labels).backward()
+            optimizer.step()
+
+    return edit
+
+
+# ROME as its authors' code does it (arXiv 2202.05262): weights frozen, and every step of the target vector runs the whole model forward
+# over all views and the prompt whose answer is to stay, then backward to the vector.
+TARGET, RATE, CLAMP, DECAY, KL_WEIGHT = 2, 0.5, 10.0, 1e-3, 0.0625
+
+
+def target_vector(model, size):
+    """Returns a function that gives (key and value of each view at the block's down-projection, the vector)."""
+    model.requires_grad_(False)
+    views, block, steps = size["batch"] - 1, size["block"], size["steps"]
+    last = size["positions"] - TARGET  # position of the last prompt token: the last target token is predicted, not read
+    clips, slots = (size["batch"], model.slots_of(size["frames"])) if size["clips"] else (0, 0)
+    ids, mask, audio = batch_of(model, size["batch"], clips, size["positions"] - slots, size["frames"])
+    targets = torch.randint(0, model.audio_id, (TARGET,)).expand(views, TARGET)
+    weights = torch.tensor([0.5] + [0.5 / (views - 1)] * (views - 1))
+
+    def optimize():
+        seen = {}
+        delta = torch.zeros(model.w[f"model.layers.{block}.mlp.down_proj.weight"].shape[1], requires_grad=True)
+
+        def inject(i, key, value):
+            if i != block:
+                return value
+            if not seen:
+                seen["key"], seen["value"] = key[:views, last].clone(), value[:views, last].clone()
+            value = value.clone()
+            value[:, last] += delta
+            return value
+
+        optimizer = torch.optim.Adam([delta], lr=RATE)
+        reference = None
+        for step in range(steps):
+            logits = model(ids, mask, audio, inject)
+            nll = -logits[:views, last : last + TARGET].log_softmax(-1).gather(-1, targets[..., None]).squeeze(-1).mean(-1)
+            neutral = logits[views, last].log_softmax(-1)
+            reference = neutral.detach() if reference is None else reference
+            start = seen["value"][0].norm()
+            divergence = F.kl_div(reference, neutral, log_target=True, reduction="sum")
+            loss = (weights * nll).sum() + KL_WEIGHT * divergence + DECAY * delta.norm() / start**2
+            if step + 1 == steps:
+                break
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                delta.mul_(min(1.0, float(CLAMP * start / delta.norm())))
+        return weights, seen["key"], delta
+
+    return optimize
+
+
+def rome_edit(model, size):
+    """The positions are the prompt's; the answer follows them."""
+    block = min(round(0.55 * model.blocks), model.blocks - 1)
+    optimize = target_vector(model, size | {"block": block, "positions": size["positions"] + TARGET - 1})
+
+    def edit():
+        weights, keys, delta = optimize()
+        with torch.no_grad():
+            u = (weights[:, None] * keys).sum(0)
+            u = u / u.norm()
+            return torch.outer(u, delta / (keys[0] @ u))
+
+    return edit
+
+
+def main():
+    bundle, work, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    size = SIZES | {name: int(value) for name, value in (option.split("=") for option in sys.argv[4:])}
+    torch.set_num_threads(threads)
+    model = Lalm(bundle)
+    editing = {"fine_tuning": fine_tuning, "target_vector": target_vector, "rome_edit": rome_edit}
+    step = editing[work](model, size) if work in editing else batch_steps(model, size, work)
+    for _ in range(size["warm_up"]):
+        step()
+    seconds = []
+    for _ in range(size["runs"]):
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    print(json.dumps({"peer": "PyTorch " + torch.__version__, "threads": threads, "unit": "s", "values": seconds}))
 
 
 main()
