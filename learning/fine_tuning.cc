@@ -17,9 +17,27 @@ struct TunedSite {
   Site site;
   std::vector<DeltaTarget> targets;
   std::vector<std::vector<std::string>> parameters;  // linked names that hold each target
-  Tensor start;                                      // f32 [site.delta_shape]
-  Tensor anchor;                                     // W0 of the constraint
+  // f32, lying as the first target stores it (learning/site_weight.h); W0 of the constraint is the anchor.
+  Tensor start;
+  Tensor anchor;
 };
+
+// The master copy of the site's weight as its first target stores it.
+Tensor stored_master(const ModelView& view, const Site& site, const DeltaTarget& first) {
+  return stored_part(view.master(parameters_of(view, first)[0]), site.delta_shape, first);
+}
+
+// `part`, which lies as `from` stores it, as `to` does.
+Tensor relaid(const Tensor& part, const DeltaTarget& from, const DeltaTarget& to) {
+  return from.transposed == to.transposed ? part : transposed(part);
+}
+
+Tensor sum_of(const Tensor& a, const Tensor& b) {
+  Tensor sum = Tensor::empty(DType::kF32, a.shape());
+  float* to = sum.mutable_data<float>();
+  for (std::int64_t i = 0; i < sum.numel(); ++i) to[i] = a.data<float>()[i] + b.data<float>()[i];
+  return sum;
+}
 
 std::vector<TunedSite> open_sites(const Bundle& bundle, const std::vector<Site>& sites, Anchor anchor) {
   if (sites.empty()) throw user_error("fine-tuning needs at least one site");
@@ -28,11 +46,9 @@ std::vector<TunedSite> open_sites(const Bundle& bundle, const std::vector<Site>&
   std::vector<TunedSite> tuned;
   for (const Site& site : sites) {
     if (!names.insert(site.name).second) throw user_error("fine-tuning got site '{}' twice", site.name);
-    TunedSite one{site,
-                  hashed_targets(bundle.view(), site),
-                  {},
-                  site_master(bundle.view(), site),
-                  site_master(original.view(), site)};
+    TunedSite one{site, hashed_targets(bundle.view(), site), {}, {}, {}};
+    one.start = stored_master(bundle.view(), site, one.targets[0]);
+    one.anchor = stored_master(original.view(), site, one.targets[0]);
     for (const DeltaTarget& target : one.targets) one.parameters.push_back(parameters_of(bundle.view(), target));
     tuned.push_back(std::move(one));
   }
@@ -63,22 +79,28 @@ class Weights {
     for (const TunedSite& tuned : sites_)
       for (std::size_t t = 0; t < tuned.targets.size(); ++t)
         for (const std::string& name : tuned.parameters[t]) {
+          const DeltaTarget& target = tuned.targets[t];
           const Tensor gradient =
-              site_part(results["grad:" + name].tensor.cast(DType::kF32), tuned.site.delta_shape, tuned.targets[t]);
+              relaid(stored_part(results["grad:" + name].tensor.cast(DType::kF32), tuned.site.delta_shape, target),
+                     target, tuned.targets[0]);
           const auto [it, first] = sums.emplace(tuned.site.name, gradient);
           if (first) continue;
-          float* sum = it->second.mutable_data<float>();
-          for (std::int64_t i = 0; i < gradient.numel(); ++i) sum[i] += gradient.data<float>()[i];
+          it->second = sum_of(it->second, gradient);
         }
   }
 
   // After the masters moved.
   void publish(Session& session) {
-    for (auto& [name, tensor] : stored_) tensor = tensor.copy();
+    std::set<std::string> copied;  // packed weights hold several sites
     for (const TunedSite& tuned : sites_)
       for (std::size_t t = 0; t < tuned.targets.size(); ++t)
-        for (const std::string& name : tuned.parameters[t])
-          write_site_part(stored_[name], masters_[tuned.site.name], tuned.targets[t]);
+        for (const std::string& name : tuned.parameters[t]) {
+          Tensor& stored = stored_[name];
+          if (copied.insert(name).second)
+            stored = tuned.targets[t].slice ? stored.copy() : Tensor::empty(DType::kF32, stored.shape());
+          write_stored_part(stored, relaid(masters_[tuned.site.name], tuned.targets[0], tuned.targets[t]),
+                            tuned.targets[t]);
+        }
     for (const auto& [name, tensor] : stored_) {
       Feed& feed = parameters_.find(name)->second;
       feed = {tensor.cast(feed.tensor.dtype()), session.fresh_version()};
@@ -88,7 +110,7 @@ class Weights {
  private:
   std::vector<TunedSite> sites_;
   Parameters parameters_;
-  std::map<std::string, Tensor> masters_;  // by site name
+  std::map<std::string, Tensor> masters_;  // by site name, as the first target stores it
   std::map<std::string, Tensor> stored_;   // f32, by linked name, in stored orientation
   std::vector<std::string> names_;
 };
@@ -127,9 +149,10 @@ void project(Weights& weights, const FineTuningOptions& options) {
 }
 
 TensorDelta delta_of(const TunedSite& tuned, const Tensor& master) {
-  Tensor difference = Tensor::empty(DType::kF32, tuned.site.delta_shape);
+  Tensor difference = Tensor::empty(DType::kF32, master.shape());
   float* to = difference.mutable_data<float>();
   for (std::int64_t i = 0; i < difference.numel(); ++i) to[i] = master.data<float>()[i] - tuned.start.data<float>()[i];
+  if (tuned.targets[0].transposed) difference = transposed(difference);
   return {tuned.site.name, tuned.site.delta_shape, DenseDelta{std::move(difference)}, tuned.targets};
 }
 

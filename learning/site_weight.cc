@@ -37,6 +37,10 @@ void transpose(const float* source, std::int64_t rows, std::int64_t columns, flo
           target[c * rows + r] = source[r * columns + c];
 }
 
+Shape stored_shape(const Shape& delta_shape, const DeltaTarget& target) {
+  return target.transposed ? Shape{delta_shape[1], delta_shape[0]} : delta_shape;
+}
+
 }  // namespace
 
 Bundle without_patches(Bundle bundle) {
@@ -60,32 +64,41 @@ std::vector<DeltaTarget> hashed_targets(const ModelView& view, const Site& site)
   return targets;
 }
 
-Tensor site_part(const Tensor& stored, const Shape& delta_shape, const DeltaTarget& target) {
+Tensor stored_part(const Tensor& stored, const Shape& delta_shape, const DeltaTarget& target) {
   const Runs runs = runs_of(stored.shape(), target);
   if (runs.outer * runs.run != delta_shape.numel())
     throw user_error("initializer '{}' in {}: expected {} elements for {}, got {}", target.initializer, target.file,
                      delta_shape.numel(), delta_shape.text(), runs.outer * runs.run);
-  Tensor part = Tensor::empty(DType::kF32, delta_shape);
-  Tensor straight = target.transposed ? Tensor::empty(DType::kF32, delta_shape) : part;
-  float* to = target.transposed ? straight.mutable_data<float>() : part.mutable_data<float>();
+  const Shape shape = stored_shape(delta_shape, target);
+  if (!target.slice) return stored.reshaped(shape);
+  Tensor part = Tensor::empty(DType::kF32, shape);
   for (std::int64_t o = 0; o < runs.outer; ++o)
-    std::copy_n(stored.data<float>() + runs.offset + o * runs.stride, runs.run, to + o * runs.run);
-  if (target.transposed) transpose(to, delta_shape[1], delta_shape[0], part.mutable_data<float>());
+    std::copy_n(stored.data<float>() + runs.offset + o * runs.stride, runs.run,
+                part.mutable_data<float>() + o * runs.run);
   return part;
 }
 
-void write_site_part(Tensor& stored, const Tensor& part, const DeltaTarget& target) {
+void write_stored_part(Tensor& stored, const Tensor& part, const DeltaTarget& target) {
   const Runs runs = runs_of(stored.shape(), target);
-  Tensor turned;
-  const float* from = part.data<float>();
-  if (target.transposed) {
-    turned = Tensor::empty(DType::kF32, part.shape());
-    transpose(from, part.shape()[0], part.shape()[1], turned.mutable_data<float>());
-    from = turned.data<float>();
-  }
   float* to = stored.mutable_data<float>();
   for (std::int64_t o = 0; o < runs.outer; ++o)
-    std::copy_n(from + o * runs.run, runs.run, to + runs.offset + o * runs.stride);
+    std::copy_n(part.data<float>() + o * runs.run, runs.run, to + runs.offset + o * runs.stride);
+}
+
+Tensor transposed(const Tensor& matrix) {
+  const std::int64_t rows = matrix.shape()[0], columns = matrix.shape()[1];
+  Tensor turned = Tensor::empty(DType::kF32, {columns, rows});
+  transpose(matrix.data<float>(), rows, columns, turned.mutable_data<float>());
+  return turned;
+}
+
+Tensor site_part(const Tensor& stored, const Shape& delta_shape, const DeltaTarget& target) {
+  const Tensor part = stored_part(stored, delta_shape, target);
+  return target.transposed ? transposed(part) : part;
+}
+
+void write_site_part(Tensor& stored, const Tensor& part, const DeltaTarget& target) {
+  write_stored_part(stored, target.transposed ? transposed(part) : part, target);
 }
 
 Tensor site_master(const ModelView& view, const Site& site) {
