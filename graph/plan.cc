@@ -69,6 +69,20 @@ Graph intervene(const Graph& source, const Request& request) {
   return changed;
 }
 
+// Puts the chosen rows in the place of outputs of which only some are wanted. The outputs come first among the graph's.
+void choose_rows(Graph& graph, const Request& request) {
+  GraphBuilder builder(graph);
+  for (std::size_t i = 0; i < request.outputs.size(); ++i) {
+    const auto chosen = request.rows.find(request.outputs[i]);
+    if (chosen == request.rows.end()) continue;
+    const Shape whole = *graph.value(graph.outputs[i]).shape;
+    if (whole.rank() == 0) throw user_error("'{}' is a scalar and has no rows", request.outputs[i]);
+    const std::int64_t rows = whole.numel() / std::max<std::int64_t>(whole.back(), 1);
+    const ValueId flat = builder.reshape(graph.outputs[i], {rows, whole.back()});
+    graph.outputs[i] = builder.op("Gather", {flat, builder.ints(chosen->second)});
+  }
+}
+
 Version signature(const Node& node, const std::vector<TypeShape>& types) {
   Hasher hasher;
   Graph single;  // hashing a one-node graph covers attributes of every kind
@@ -124,6 +138,7 @@ void mark_kept(Plan& plan, const Request& request) {
 Plan make_plan(const Graph& graph, const Request& request, ThreadPool& pool) {
   Graph concrete = specialize(graph, input_specs(request), roots_of(graph, request), pool);
   if (!request.interventions.empty()) concrete = intervene(concrete, request);
+  choose_rows(concrete, request);
   concrete = prune(select_rows(canonicalize(concrete, request.wrt)));
 
   Plan plan;

@@ -14,12 +14,14 @@ namespace {
 
 constexpr std::int64_t kFewRows = 4;
 constexpr std::int64_t kLargeMatrix = 512 * 1024;  // elements: beyond the second-level cache
-// Columns that one task sums at a time: the sums of all rows stay in the first-level cache, and a row of B is read in
-// stretches that hardware prefetches.
-constexpr std::int64_t kColumns = 512;
-constexpr std::int64_t kDepth = 8;             // rows of B that are read side by side
-constexpr std::int64_t kStretch = 1024;        // of a row of B, where rows are summed
-constexpr std::int64_t kTaskWork = 1'000'000;  // multiplications: waking a thread costs more than less of them
+// Columns that one task sums at a time, at most: the sums stay in the first-level cache, and a row of B is read in
+// stretches of about a page, since every stretch costs a walk through the page tables.
+constexpr std::int64_t kColumns = 2048;
+constexpr std::int64_t kFewColumns = 256;
+constexpr std::int64_t kTiles = 4;           // their number is a multiple of it, so that threads share them evenly
+constexpr std::int64_t kDepth = 8;           // rows of B that are read side by side
+constexpr std::int64_t kStretch = 1024;      // of a row of B, where rows are summed
+constexpr std::int64_t kTaskWork = 100'000;  // multiplications: waking a thread costs more than less of them
 
 template <class T>
 using Real = std::conditional_t<std::is_same_v<T, double>, double, float>;
@@ -197,6 +199,11 @@ std::unique_ptr<Real<T>[]> scaled_rows(const Rows& p, const T* x, std::int64_t s
   return dense;
 }
 
+std::int64_t tile_width(std::int64_t n) {
+  const std::int64_t tiles = ((n + kColumns - 1) / kColumns + kTiles - 1) / kTiles * kTiles;
+  return std::max(kFewColumns, ((n + tiles - 1) / tiles + 31) / 32 * 32);
+}
+
 }  // namespace
 
 bool is_narrow(const MatrixProduct& s) {
@@ -208,16 +215,16 @@ template <class T>
 void row_products(ThreadPool& pool, const MatrixProduct& shape, const Batch& batch, const T* a, const T* b, T* c) {
   const Rows p = rows_of(shape);
   const bool exchanged = exchanges(shape);
-  const std::int64_t tiles = (p.n + kColumns - 1) / kColumns;
-  const std::int64_t work = std::max<std::int64_t>(1, p.rows * std::min(kColumns, p.n) * p.k);
+  const std::int64_t width = tile_width(p.n), tiles = (p.n + width - 1) / width;
+  const std::int64_t work = std::max<std::int64_t>(1, p.rows * width * p.k);
   const std::int64_t grain = std::max<std::int64_t>(1, kTaskWork / work);
   const auto x = scaled_rows(p, exchanged ? b : a, exchanged ? batch.stride_b : batch.stride_a, batch.count);
   const T* matrix = exchanged ? a : b;
   const std::int64_t stride = exchanged ? batch.stride_a : batch.stride_b;
   pool.parallel_for(batch.count * tiles, grain, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t item = first; item < last; ++item) {
-      const std::int64_t product = item / tiles, begin = item % tiles * kColumns;
-      column_task<T>(p, begin, std::min(kColumns, p.n - begin), x.get() + product * p.rows * p.k,
+      const std::int64_t product = item / tiles, begin = item % tiles * width;
+      column_task<T>(p, begin, std::min(width, p.n - begin), x.get() + product * p.rows * p.k,
                      matrix + product * stride, c + product * batch.stride_c);
     }
   });

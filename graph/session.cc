@@ -301,6 +301,7 @@ std::string plan_key(const Graph* graph, const Request& request) {
   for (const auto& [name, feed] : request.inputs) key += name + ' ' + feed.tensor.text() + '\1';
   key.push_back('\2');
   append_names(key, request.outputs);
+  for (const auto& [name, rows] : request.rows) key += fmt::format("{}\1{}\1", name, fmt::join(rows, ","));
   key += request.loss + '\2';
   append_names(key, request.wrt);
   append_names(key, request.varying);

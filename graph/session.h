@@ -56,6 +56,9 @@ struct Request {
   std::map<std::string, Feed, std::less<>>
       inputs{};                        // by input name; inputs that the outputs do not reach may be missing
   std::vector<std::string> outputs{};  // value names; any value of the graph may be asked for
+  // Of an output [.., D], only these rows of [N, D], in this order: the result is [rows, D], and no other row is
+  // computed where that can be helped (row_selection.h).
+  std::map<std::string, std::vector<std::int64_t>, std::less<>> rows{};
   // Gradients of the sum of `loss` (a value name; empty for none) with respect to these inputs, parameters or
   // interventions' deltas.
   std::string loss{};

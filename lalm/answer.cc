@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "lalm/segment.h"
 #include "lalm/token_stepper.h"
@@ -77,7 +78,7 @@ std::int64_t argmax(const Bundle& bundle, const Tensor& logits, std::int64_t row
 
 // A prompt read once: the logits of its last row, and the cache behind it for every continuation.
 struct Prefill {
-  Tensor logits;  // [1, rows, V]; the last row predicts the first answer token
+  Tensor logits;  // [1, V], of the last row: predicts the first answer token
   Past past;
 };
 
@@ -87,6 +88,7 @@ class Continuations {
       : session_(session), bundle_(bundle), prompt_(prompt), varying_(varying) {
     SuffixRequest suffix = suffix_request(session, bundle, prompt, {}, prompt.prefix_length(), varying);
     suffix.request.outputs.push_back("logits");
+    suffix.request.rows["logits"] = {prompt.length() - suffix.cut - 1};
     ask_for_cache(bundle, suffix.request);
     suffix.request.keep_outputs = true;
     const Results results = session.run(suffix.graph, bundle.parameters(), suffix.request);
@@ -94,10 +96,7 @@ class Continuations {
   }
 
   const Prefill& prefill() const { return prefill_; }
-  Tensor first_row() const {
-    const Shape& shape = prefill_.logits.shape();
-    return prefill_.logits.reshaped({shape[0] * shape[1], shape[2]}).rows(shape[0] * shape[1] - 1, 1);
-  }
+  const Tensor& first_row() const { return prefill_.logits; }
 
   // Logits [ids.size(), V] after each of the ids that continue the prompt; without a cache the whole is read again.
   Tensor after(const std::vector<std::int64_t>& ids) const {
@@ -235,9 +234,10 @@ Tensor logits_of(Session& session, const Bundle& bundle, const Prompt& prompt,
   const std::int64_t cut = std::min(from, prompt.prefix_length());
   SuffixRequest suffix = suffix_request(session, bundle, prompt, continuation, cut, varying);
   suffix.request.outputs.push_back("logits");
-  const Tensor logits = session.run(suffix.graph, bundle.parameters(), suffix.request)["logits"].tensor;
-  const Tensor flat = logits.reshaped({logits.shape()[1], logits.shape()[2]});
-  return flat.rows(from - suffix.cut, flat.shape()[0] - (from - suffix.cut));
+  std::vector<std::int64_t>& rows = suffix.request.rows["logits"];
+  rows.resize(static_cast<std::size_t>(prompt.length() - from) + continuation.size());
+  std::iota(rows.begin(), rows.end(), from - suffix.cut);
+  return session.run(suffix.graph, bundle.parameters(), suffix.request)["logits"].tensor;
 }
 
 Answer answer(Session& session, const Bundle& bundle, const Prompt& prompt, const AnswerOptions& options) {
