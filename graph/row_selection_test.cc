@@ -7,6 +7,7 @@
 
 #include "graph/graph_builder.h"
 #include "graph/session.h"
+#include "tensor/error.h"
 #include "tensor/rng.h"
 
 namespace retune {
@@ -101,6 +102,28 @@ TEST_F(RowSelection, MostRowsAreComputedWhole) {
     if (i % 3 != 0) most.push_back(i);
   run(most, {"loss"}, {"head"});
   EXPECT_TRUE(named_executions_.contains("logits"));
+}
+
+TEST_F(RowSelection, ARequestMayNameRowsOfAnOutput) {
+  Session session({.threads = 1});
+  Request request;
+  request.inputs["x"] = {noise({kBatch, kRows, kWidth}, 9), {}};
+  request.inputs["indices"] = {Tensor::vector<std::int64_t>({4, 5}), {}};
+  request.outputs = {"logits", "residual"};
+  const auto graph = std::make_shared<const Graph>(graph_);
+  const Results whole = session.run(graph, parameters_, request);
+  request.rows["logits"] = {20, 1};
+  session.trace(true);
+  const Results some = session.run(graph, parameters_, request);
+  ASSERT_EQ(some["logits"].tensor.shape(), (Shape{2, kVocabulary}));
+  const Tensor flat = whole["logits"].tensor.reshaped({kBatch * kRows, kVocabulary});
+  expect_close(some["logits"].tensor.rows(0, 1), flat.rows(20, 1), "row 20");
+  expect_close(some["logits"].tensor.rows(1, 1), flat.rows(1, 1), "row 1");
+  expect_close(some["residual"].tensor, whole["residual"].tensor, "residual");
+  EXPECT_FALSE(session.counters().executions_by_value.contains("logits"));
+  // Rows beyond the output are an error, not another row.
+  request.rows["logits"] = {kBatch * kRows};
+  EXPECT_THROW(session.run(graph, parameters_, request), Error);
 }
 
 TEST_F(RowSelection, NegativeIndicesCountFromTheEnd) {
