@@ -20,6 +20,7 @@ std::vector<Op> every_op() {
   take(activation_ops());
   take(arithmetic_ops());
   take(logic_ops());
+  take(bitwise_ops());
   take(selection_ops());
   take(cast_ops());
   take(reduction_ops());
@@ -30,6 +31,7 @@ std::vector<Op> every_op() {
   take(movement_ops());
   take(padding_ops());
   take(linear_ops());
+  take(einsum_ops());
   take(softmax_ops());
   take(normalization_ops());
   take(channel_normalization_ops());
@@ -39,7 +41,9 @@ std::vector<Op> every_op() {
   take(compress_ops());
   take(intervention_ops());
   take(convolution_ops());
+  take(conv_transpose_ops());
   take(pooling_ops());
+  take(recurrent_ops());
   take(attention_ops());
   take(onnx_attention_ops());
   take(contrib_attention_ops());

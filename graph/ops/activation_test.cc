@@ -45,6 +45,12 @@ TEST(ActivationOps, FollowTheirDefinitions) {
   follows("", "Relu", 14, {}, [](double x) { return std::max(x, 0.0); });
   follows("", "LeakyRelu", 16, {{"alpha", 0.2}}, [](double x) { return x < 0 ? 0.2 * x : x; });
   follows("", "Elu", 6, {{"alpha", 1.5}}, [](double x) { return x < 0 ? 1.5 * (std::exp(x) - 1) : x; });
+  follows("", "Celu", 12, {{"alpha", 1.7}}, [](double x) { return x < 0 ? 1.7 * (std::exp(x / 1.7) - 1) : x; });
+  follows("", "ThresholdedRelu", 10, {{"alpha", 0.8}}, [](double x) { return x > 0.8 ? x : 0; });
+  follows("", "Shrink", 9, {{"bias", 0.3}, {"lambd", 0.9}}, [](double x) {
+    return x < -0.9 ? x + 0.3 : x > 0.9 ? x - 0.3 : 0;
+  });
+  follows("", "Mish", 18, {}, [](double x) { return x * std::tanh(std::log(1 + std::exp(x))); });
   follows("", "Selu", 6, {{"alpha", 2.0}, {"gamma", 3.0}},
           [](double x) { return 3 * (x > 0 ? x : 2 * (std::exp(x) - 1)); });
   follows("", "Softplus", 1, {}, [](double x) { return std::log(1 + std::exp(x)); });

@@ -9,6 +9,9 @@ namespace retune {
 
 std::vector<Op> elementwise_ops();            // Neg Abs Exp Log Sqrt Reciprocal Erf Cos Sin Tan Floor Ceil Round Sign
 std::vector<Op> activation_ops();             // Tanh Sigmoid Relu ... Gelu Swish, and com.microsoft's GELUs
+std::vector<Op> bitwise_ops();                // BitwiseAnd BitwiseOr BitwiseXor BitwiseNot BitShift BitCast
+std::vector<Op> einsum_ops();                 // Einsum
+std::vector<Op> conv_transpose_ops();         // ConvTranspose
 std::vector<Op> arithmetic_ops();             // Add Sub Mul Div Pow Mod, Min Max Sum Mean
 std::vector<Op> logic_ops();                  // Equal Less ... And Or Xor Not IsNaN IsInf
 std::vector<Op> selection_ops();              // Where Clip PRelu
@@ -31,6 +34,7 @@ std::vector<Op> compress_ops();               // Compress NonZero OneHot
 std::vector<Op> intervention_ops();           // AddRows ReplaceRows
 std::vector<Op> convolution_ops();            // Conv
 std::vector<Op> pooling_ops();                // AveragePool MaxPool GlobalAveragePool
+std::vector<Op> recurrent_ops();              // RNN GRU LSTM
 std::vector<Op> attention_ops();              // Attention, private
 std::vector<Op> onnx_attention_ops();         // Attention
 std::vector<Op> contrib_attention_ops();      // MultiHeadAttention GroupQueryAttention
