@@ -27,6 +27,7 @@ std::vector<Op> every_op() {
   take(ranking_ops());
   take(cumulative_ops());
   take(shape_ops());
+  take(dropout_ops());
   take(constant_ops());
   take(movement_ops());
   take(padding_ops());
@@ -44,6 +45,17 @@ std::vector<Op> every_op() {
   take(conv_transpose_ops());
   take(pooling_ops());
   take(recurrent_ops());
+  take(spectrum_ops());
+  take(spectral_table_ops());
+  take(power_norm_ops());
+  take(label_loss_ops());
+  take(rearrangement_ops());
+  take(resize_ops());
+  take(grid_sample_ops());
+  take(linear_attention_ops());
+  take(unique_ops());
+  take(non_max_suppression_ops());
+  take(determinant_ops());
   take(attention_ops());
   take(onnx_attention_ops());
   take(contrib_attention_ops());

@@ -2,9 +2,8 @@
 // pass each.
 //
 // ONNX: Tanh Sigmoid Relu LeakyRelu Elu Celu(12) Selu Softplus Softsign HardSigmoid HardSwish ThresholdedRelu(10)
-// Shrink(9) Mish(18) Gelu(20) Swish(24); com.microsoft: Gelu QuickGelu, BiasGelu and FastGelu with their optional bias
-// [D]. The gradient of F is the private operator
-// "FGrad": (x or y, cotangent) to cotangent * f'.
+// Shrink(9) Mish(18) Gelu(20) Swish(24) SwiGLU(28); com.microsoft: Gelu QuickGelu, BiasGelu and FastGelu with their
+// optional bias [D]. The gradient of F is the private operator "FGrad": (x or y, cotangent) to cotangent * f'.
 //
 // At kinks the derivative is that of the side the sources take: Relu'(0) = 0, LeakyRelu'(0) = alpha, HardSigmoid and
 // HardSwish the flat side's (0 at the ends of the ramp), ThresholdedRelu and Shrink that of the side the value takes.
@@ -12,6 +11,7 @@
 #include <numbers>
 
 #include "graph/graph_builder.h"
+#include "graph/ops/body.h"
 #include "graph/ops/families.h"
 #include "graph/ops/map.h"
 #include "graph/ops/vector_math.h"
@@ -405,6 +405,18 @@ void biased_vjp(VjpContext& ctx) {
   if (ctx.wants(1)) ctx.give(1, b.sum_to(gradient, ctx.shape(ctx.in(1))));
 }
 
+// Swish(a) b. Shazeer 2020, arXiv:2002.05202, eq. 6.
+Graph swiglu_body(const InferContext& ctx) {
+  require_inputs(ctx, 2);
+  require_float(ctx, 0);
+  require_same_dtype(ctx, 0, 1);
+  Body body(ctx);
+  GraphBuilder& b = body.builder();
+  const ValueId gate =
+      b.ops("com.microsoft", "QuickGelu", {body.in(0)}, {{"alpha", ctx.attributes().f("alpha", 1.0)}}, {""})[0];
+  return body.finish({b.mul(gate, body.in(1))});
+}
+
 }  // namespace
 
 std::vector<Op> activation_ops() {
@@ -450,6 +462,7 @@ std::vector<Op> activation_ops() {
                  .infer = infer_activation,
                  .forward = gelu_forward,
                  .vjp = vjp<ErfGelu>});
+  ops.push_back({.domain = "", .name = "SwiGLU", .since = 28, .body = swiglu_body});
   ops.push_back({.domain = "com.microsoft",
                  .name = "Gelu",
                  .infer = infer_activation,

@@ -39,6 +39,22 @@ void follows(const std::string& domain, const std::string& op, int version, cons
   check(large);
 }
 
+TEST(ActivationOps, SwigluGatesItsSecondInput) {
+  for (const double alpha : {1.0, 0.5})
+    check({.op = "SwiGLU",
+           .version = 28,
+           .inputs = {random_f64({3, 5}, 1, -3, 3), random_f64({3, 5}, 2)},
+           .attributes = {{"alpha", alpha}},
+           .reference =
+               [alpha](const std::vector<Tensor>& in) {
+                 Tensor y = in[0].copy();
+                 for (std::int64_t i = 0; i < 15; ++i)
+                   y.mutable_data<double>()[i] *= logistic(alpha * in[0].data<double>()[i]) * in[1].data<double>()[i];
+                 return std::vector<Tensor>{y};
+               },
+           .gradients = {0, 1}});
+}
+
 TEST(ActivationOps, FollowTheirDefinitions) {
   follows("", "Tanh", 13, {}, [](double x) { return std::tanh(x); });
   follows("", "Sigmoid", 13, {}, logistic);

@@ -14,7 +14,7 @@
 #include <map>
 #include <numeric>
 
-#include "graph/ops/attention_body.h"
+#include "graph/ops/body.h"
 #include "graph/ops/families.h"
 #include "graph/ops/kernel.h"
 

@@ -2,6 +2,7 @@
 // axes.
 //
 //   AveragePool   mean of the window's elements inside the image; with count_include_pad padding counts as zeros
+//   SumPool       private: their sum, with attribute sum = 1
 //   MaxPool       largest element of the window; optional second output: its index in x, flattened
 //
 // Gradients: an average spreads g / count over its window; a maximum gives g to its element, the first of equal ones,
@@ -76,8 +77,12 @@ std::int64_t taps_between(const Window& w, std::size_t axis, std::int64_t positi
   return count;
 }
 
+bool counts_padding(const Attributes& attributes) { return attributes.i("count_include_pad", 0) != 0; }
+
 // What each output position's sum is divided by.
-std::vector<std::int64_t> divisors(const Window& w, bool count_padding) {
+std::vector<std::int64_t> divisors(const Window& w, const Attributes& attributes) {
+  if (attributes.i("sum", 0) != 0) return std::vector<std::int64_t>(static_cast<std::size_t>(w.output_size()), 1);
+  const bool count_padding = counts_padding(attributes);
   std::vector<std::int64_t> result;
   result.reserve(static_cast<std::size_t>(w.output_size()));
   for (std::int64_t output = 0; output < w.output_size(); ++output) {
@@ -96,12 +101,10 @@ std::int64_t planes_per_chunk(const Window& w) {
   return std::max<std::int64_t>(1, kElementGrain / std::max<std::int64_t>(w.output_size() * w.taps(), 1));
 }
 
-bool counts_padding(const Attributes& attributes) { return attributes.i("count_include_pad", 0) != 0; }
-
 void forward_average(ForwardContext& c) {
   const Shape& shape = c.in(0).shape();
   const Window w = pool_window(c.attributes(), shape);
-  const std::vector<std::int64_t> divisor = divisors(w, counts_padding(c.attributes()));
+  const std::vector<std::int64_t> divisor = divisors(w, c.attributes());
   visit_float(c.in(0).dtype(), [&]<class T>(T) {
     const T* x = c.in(0).data<T>();
     T* y = c.out(0).mutable_data<T>();
@@ -154,7 +157,7 @@ void infer_average_grad(InferContext& c) { c.set(0, c.dtype(0), Shape(c.attribut
 void forward_average_grad(ForwardContext& c) {
   const Shape& shape = c.out_type(0).shape;
   const Window w = pool_window(c.attributes(), shape);
-  const std::vector<std::int64_t> divisor = divisors(w, counts_padding(c.attributes()));
+  const std::vector<std::int64_t> divisor = divisors(w, c.attributes());
   visit_float(c.in(0).dtype(), [&]<class T>(T) {
     const T* g = c.in(0).data<T>();
     T* dx = c.out(0).mutable_data<T>();
@@ -248,6 +251,7 @@ std::vector<Op> pooling_ops() {
        .infer = infer_global_average,
        .forward = forward_global_average,
        .vjp = vjp_global_average},
+      {.domain = "retune", .name = "SumPool", .infer = infer_pool, .forward = forward_average, .vjp = vjp_average},
       {.domain = "retune",
        .name = "AveragePoolGrad",
        .infer = infer_average_grad,

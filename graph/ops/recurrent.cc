@@ -128,7 +128,8 @@ std::vector<Activation> read_activations(const Attributes& attributes, Cell cell
     for (std::int64_t d = 0; d < directions; ++d) names.insert(names.end(), each.begin(), each.end());
   if (names.size() != each.size() * static_cast<std::size_t>(directions))
     throw user_error("{} activations for {} directions of {} each", names.size(), directions, each.size());
-  const std::vector<double> alphas = attributes.floats("activation_alpha"), betas = attributes.floats("activation_beta");
+  const std::vector<double> alphas = attributes.floats("activation_alpha"),
+                            betas = attributes.floats("activation_beta");
   std::size_t next_alpha = 0, next_beta = 0;
   std::vector<Activation> result;
   for (const std::string& name : names) {
@@ -147,7 +148,8 @@ Recurrence recurrence_of(const Node& node, const Shape& x, const Shape& recurren
   const Attributes& attributes = node.attributes;
   Recurrence r;
   r.cell = node.op == "RNN" ? Cell::kRnn : node.op == "GRU" ? Cell::kGru : Cell::kLstm;
-  if (x.rank() != 3 || recurrent.rank() != 3) throw user_error("X and R must have rank 3, got {} and {}", x.text(), recurrent.text());
+  if (x.rank() != 3 || recurrent.rank() != 3)
+    throw user_error("X and R must have rank 3, got {} and {}", x.text(), recurrent.text());
   const std::string direction = attributes.s("direction", "forward");
   if (direction != "forward" && direction != "reverse" && direction != "bidirectional")
     throw user_error("attribute direction is '{}', expected forward, reverse or bidirectional", direction);
@@ -182,14 +184,16 @@ void infer_recurrent(InferContext& c) {
   require_shape(c, 2, "R", {r.directions, r.gates(), r.hidden});
   require_shape(c, 3, "B", {r.directions, 2 * r.gates()});
   require_shape(c, 4, "sequence_lens", {r.batch});
-  if (c.has(4) && c.dtype(4) != DType::kI32) throw user_error("sequence_lens must be i32, got {}", dtype_name(c.dtype(4)));
+  if (c.has(4) && c.dtype(4) != DType::kI32)
+    throw user_error("sequence_lens must be i32, got {}", dtype_name(c.dtype(4)));
   require_shape(c, 5, "initial_h", r.state_shape());
   if (r.cell == Cell::kLstm) {
     require_shape(c, 6, "initial_c", r.state_shape());
     require_shape(c, 7, "P", {r.directions, 3 * r.hidden});
   }
-  c.set(0, c.dtype(0), r.batch_first ? Shape{r.batch, r.steps, r.directions, r.hidden}
-                                     : Shape{r.steps, r.directions, r.batch, r.hidden});
+  c.set(0, c.dtype(0),
+        r.batch_first ? Shape{r.batch, r.steps, r.directions, r.hidden}
+                      : Shape{r.steps, r.directions, r.batch, r.hidden});
   c.set(1, c.dtype(0), r.state_shape());
   if (r.cell == Cell::kLstm) c.set(2, c.dtype(0), r.state_shape());
 }
@@ -201,7 +205,7 @@ struct Direction {
   ThreadPool& pool;
   std::int64_t d;
   const T *recurrent, *bias, *peephole;  // of this direction; the last two may be null
-  std::vector<T> inputs, fed, h, c, reset, again;
+  std::vector<T> inputs{}, fed{}, h{}, c{}, reset{}, again{};
 
   // Gates of row b at step t, in place in the row of `inputs`.
   T* gates(std::int64_t t, std::int64_t b) { return inputs.data() + r.row(t, b) * r.gates(); }
@@ -224,7 +228,8 @@ struct Direction {
     for (std::int64_t k = 0; k < 2 * r.hidden; ++k) x[k] += own[k];
     r.activation(d, 0).over(x, 2 * r.hidden, r.clip);
     for (std::int64_t k = 0; k < r.hidden; ++k)
-      reset[static_cast<std::size_t>(b * r.hidden + k)] = x[r.hidden + k] * h[static_cast<std::size_t>(b * r.hidden + k)];
+      reset[static_cast<std::size_t>(b * r.hidden + k)] =
+          x[r.hidden + k] * h[static_cast<std::size_t>(b * r.hidden + k)];
   }
 
   void close_gru(T* x, std::int64_t b) {
@@ -246,7 +251,8 @@ struct Direction {
   void step_lstm(T* x, std::int64_t b) {
     const std::int64_t n = r.hidden;
     const T* own = fed.data() + b * r.gates();
-    T *in = x, *out = x + n, *forget = x + 2 * n, *fresh = x + 3 * n, *cell = c.data() + b * n, *state = h.data() + b * n;
+    T *in = x, *out = x + n, *forget = x + 2 * n, *fresh = x + 3 * n, *cell = c.data() + b * n,
+      *state = h.data() + b * n;
     for (std::int64_t k = 0; k < 4 * n; ++k) x[k] += own[k];
     if (peephole != nullptr)
       for (std::int64_t k = 0; k < n; ++k) {
@@ -319,8 +325,7 @@ std::vector<std::int64_t> lengths_of(const ForwardContext& ctx, const Recurrence
   if (!ctx.has(4)) return std::vector<std::int64_t>(static_cast<std::size_t>(r.batch), r.steps);
   std::vector<std::int64_t> lengths = ctx.in(4).to_i64();
   for (const std::int64_t length : lengths)
-    if (length < 0 || length > r.steps)
-      throw user_error("sequence_lens holds {}, expected 0 to {}", length, r.steps);
+    if (length < 0 || length > r.steps) throw user_error("sequence_lens holds {}, expected 0 to {}", length, r.steps);
   return lengths;
 }
 
@@ -336,6 +341,7 @@ void load_state(const ForwardContext& ctx, int input, const Recurrence& r, std::
 template <class T>
 void store_state(ForwardContext& ctx, int output, const Recurrence& r, std::int64_t d, const std::vector<T>& own) {
   if (!ctx.wants(output)) return;
+  ctx.out(output);  // also where nothing is stored
   for (std::int64_t b = 0; b < r.batch; ++b)
     std::copy_n(own.begin() + b * r.hidden, r.hidden, ctx.out(output).mutable_data<T>() + r.state_at(d, b));
 }

@@ -47,14 +47,16 @@ struct Loop {
           const std::vector<double> zeros(old.size());
           const double alone = gate(2 * hidden + k, x, zeros) - b[3 * hidden + 2 * hidden + k];
           double fed = b[3 * hidden + 2 * hidden + k];
-          for (std::int64_t i = 0; i < hidden; ++i) fed += r[(2 * hidden + k) * hidden + i] * old[static_cast<std::size_t>(i)];
+          for (std::int64_t i = 0; i < hidden; ++i)
+            fed += r[(2 * hidden + k) * hidden + i] * old[static_cast<std::size_t>(i)];
           n = alone + logistic(gate(hidden + k, x, old)) * fed;
         }
         const double z = logistic(gate(k, x, old));
         h[at] = (1 - z) * std::tanh(n) + z * old[at];
       } else {
         const double before = c[at], pi = p ? p[k] : 0, po = p ? p[hidden + k] : 0, pf = p ? p[2 * hidden + k] : 0;
-        const double in = logistic(gate(k, x, old) + pi * before), forget = logistic(gate(2 * hidden + k, x, old) + pf * before);
+        const double in = logistic(gate(k, x, old) + pi * before),
+                     forget = logistic(gate(2 * hidden + k, x, old) + pf * before);
         c[at] = forget * before + in * std::tanh(gate(3 * hidden + k, x, old));
         h[at] = logistic(gate(hidden + k, x, old) + po * c[at]) * std::tanh(c[at]);
       }
@@ -72,8 +74,8 @@ struct Case {
 std::vector<Tensor> loop(const Cell& cell, const Case& s, const std::vector<Tensor>& in) {
   const std::int64_t directions = s.direction == "bidirectional" ? 2 : 1, h = s.hidden;
   const Shape states = s.batch_first ? Shape{s.batch, directions, h} : Shape{directions, s.batch, h};
-  Tensor y = Tensor::zeros(DType::kF64, s.batch_first ? Shape{s.batch, s.steps, directions, h}
-                                                      : Shape{s.steps, directions, s.batch, h});
+  Tensor y = Tensor::zeros(
+      DType::kF64, s.batch_first ? Shape{s.batch, s.steps, directions, h} : Shape{s.steps, directions, s.batch, h});
   Tensor last_h = Tensor::zeros(DType::kF64, states), last_c = Tensor::zeros(DType::kF64, states);
   for (std::int64_t d = 0; d < directions; ++d) {
     const Loop one{.op = cell.op,
