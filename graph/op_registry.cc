@@ -58,6 +58,7 @@ std::vector<Op> every_op() {
   take(determinant_ops());
   take(attention_ops());
   take(onnx_attention_ops());
+  take(flex_attention_ops());
   take(contrib_attention_ops());
   take(rotary_ops());
   take(control_ops());

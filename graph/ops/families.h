@@ -49,6 +49,7 @@ std::vector<Op> non_max_suppression_ops();  // NonMaxSuppression
 std::vector<Op> determinant_ops();          // Det
 std::vector<Op> attention_ops();            // Attention, private
 std::vector<Op> onnx_attention_ops();       // Attention
+std::vector<Op> flex_attention_ops();       // FlexAttention of ai.onnx.preview
 std::vector<Op> contrib_attention_ops();    // MultiHeadAttention GroupQueryAttention
 std::vector<Op> rotary_ops();               // RotaryEmbedding
 

@@ -85,6 +85,26 @@ TEST(LinearAttention, FollowsItsRecurrence) {
   attends({.rule = "gated_delta", .queries = 4, .decay = kKeys, .beta = 2});
 }
 
+// The same on heads that stand apart, as the body calls it.
+TEST(LinearAttention, OfHeadsApart) {
+  const Setting s{.rule = "gated_delta", .decay = kKeys, .beta = 2};
+  check({.domain = "retune",
+         .op = "LinearAttention",
+         .version = 1,
+         .inputs = {random_f64({kBatch, kSteps, 2, kKeys}, 1), random_f64({kBatch, kSteps, 2, kKeys}, 2),
+                    random_f64({kBatch, kSteps, 2, kValues}, 3), random_f64({kBatch, 2, kKeys, kValues}, 4),
+                    random_f64({kBatch, kSteps, 2, kKeys}, 5, -1, 0), random_f64({kBatch, kSteps, 2}, 6, 0, 1)},
+         .attributes = {{"scale", 0.7}},
+         .outputs = 2,
+         .reference =
+             [s](const std::vector<Tensor>& in) {
+               std::vector<Tensor> out = loop(s, 0.7, in);
+               out[0] = out[0].reshaped({kBatch, kSteps, 2, kValues});
+               return out;
+             },
+         .gradients = {0, 1, 2, 3, 4, 5}});
+}
+
 TEST(CausalConvWithState, SeesItsPast) {
   for (const bool past : {false, true})
     for (const bool active : {false, true}) {

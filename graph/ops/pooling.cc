@@ -3,7 +3,8 @@
 //
 //   AveragePool   mean of the window's elements inside the image; with count_include_pad padding counts as zeros
 //   SumPool       private: their sum, with attribute sum = 1
-//   MaxPool       largest element of the window; optional second output: its index in x, flattened
+//   MaxPool       largest element of the window; optional second output: its index in x, flattened by rows, or with
+//                 storage_order = 1 by columns within a plane
 //
 // Gradients: an average spreads g / count over its window; a maximum gives g to its element, the first of equal ones,
 // as PyTorch does. Private operators AveragePoolGrad(g) and MaxPoolGrad(x, g), a plane (one channel of one image) at a
@@ -22,7 +23,6 @@ namespace retune {
 namespace {
 
 Window pool_window(const Attributes& attributes, const Shape& x) {
-  if (attributes.i("storage_order", 0) != 0) throw user_error("storage_order 1 is not supported");
   const std::vector<std::int64_t> kernel = attributes.ints("kernel_shape");
   if (kernel.empty()) throw user_error("attribute kernel_shape is missing");
   const Window w = window_of(attributes, x, kernel);
@@ -134,6 +134,13 @@ std::int64_t largest_tap(const Window& w, const T* image, std::int64_t output) {
 void forward_max(ForwardContext& c) {
   const Shape& shape = c.in(0).shape();
   const Window w = pool_window(c.attributes(), shape);
+  const bool by_columns = c.attributes().i("storage_order", 0) != 0;
+  // Where a pixel stands in its plane as the second output counts.
+  const auto stored = [&](std::int64_t at) {
+    if (!by_columns) return at;
+    const Window::Extents p = coordinates(at, w.input);
+    return (p[2] * w.input[1] + p[1]) * w.input[0] + p[0];
+  };
   const auto kernel = [&]<class T>(T) {
     const T* x = c.in(0).data<T>();
     T* y = c.out(0).mutable_data<T>();
@@ -143,7 +150,7 @@ void forward_max(ForwardContext& c) {
         const std::int64_t base = i / w.output_size() * w.input_size();
         const std::int64_t at = largest_tap(w, x + base, i % w.output_size());
         y[i] = at < 0 ? std::numeric_limits<T>::lowest() : x[base + at];
-        if (indices != nullptr) indices[i] = at < 0 ? -1 : base + at;
+        if (indices != nullptr) indices[i] = at < 0 ? -1 : base + stored(at);
       }
     });
   };

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <vector>
@@ -40,6 +41,24 @@ TEST(LpPool, IsTheRootOfTheSumOfPowers) {
                  return std::vector<Tensor>{y};
                },
            .gradients = {0}});
+}
+
+TEST(SumPool, AddsUpItsWindow) {
+  check({.domain = "retune",
+         .op = "SumPool",
+         .version = 1,
+         .inputs = {random_f64({1, 2, 5}, 1)},
+         .attributes = {{"kernel_shape", Ints{3}}, {"pads", Ints{1, 1}}, {"sum", std::int64_t{1}}},
+         .reference =
+             [](const std::vector<Tensor>& in) {
+               Tensor y = Tensor::zeros(DType::kF64, {1, 2, 5});
+               for (std::int64_t i = 0; i < 10; ++i)
+                 for (std::int64_t at = std::max<std::int64_t>(0, i % 5 - 1);
+                      at <= std::min<std::int64_t>(4, i % 5 + 1); ++at)
+                   y.mutable_data<double>()[i] += in[0].data<double>()[i / 5 * 5 + at];
+               return std::vector<Tensor>{y};
+             },
+         .gradients = {0}});
 }
 
 // y[n, c] from the plane.

@@ -35,7 +35,7 @@ struct Rule {
 struct Axis {
   int axis = 0;
   std::int64_t from = 1, to = 1;
-  double scale = 1, start = 0, end = 1;
+  double scale = 1, exact = 1, start = 0, end = 1;  // exact: the output's extent before it was rounded
 };
 
 Rule rule_of(const Node& node) {
@@ -58,15 +58,14 @@ Rule rule_of(const Node& node) {
 
 double position(const Rule& rule, const Axis& a, std::int64_t o) {
   const auto x = static_cast<double>(o), from = static_cast<double>(a.from), to = static_cast<double>(a.to);
-  const double exact = a.scale * from;  // the extent before it was rounded
   if (rule.coordinates == "half_pixel") return (x + 0.5) / a.scale - 0.5;
-  if (rule.coordinates == "half_pixel_symmetric") return from / 2 * (1 - to / exact) + (x + 0.5) / a.scale - 0.5;
+  if (rule.coordinates == "half_pixel_symmetric") return from / 2 * (1 - to / a.exact) + (x + 0.5) / a.scale - 0.5;
   if (rule.coordinates == "pytorch_half_pixel") return a.to > 1 ? (x + 0.5) / a.scale - 0.5 : 0;
   if (rule.coordinates == "asymmetric") return x / a.scale;
-  if (rule.coordinates == "align_corners") return exact == 1 ? 0 : x * (from - 1) / (exact - 1);
+  if (rule.coordinates == "align_corners") return a.exact == 1 ? 0 : x * (from - 1) / (a.exact - 1);
   if (!rule.crops()) throw user_error("coordinate_transformation_mode '{}' is unknown", rule.coordinates);
-  if (exact == 1) return (a.start + a.end) / 2 * (from - 1);
-  return a.start * (from - 1) + x * (a.end - a.start) * (from - 1) / (exact - 1);
+  if (a.exact == 1) return (a.start + a.end) / 2 * (from - 1);
+  return a.start * (from - 1) + x * (a.end - a.start) * (from - 1) / (a.exact - 1);
 }
 
 std::int64_t nearest(const Rule& rule, const Axis& a, double x) {
@@ -122,7 +121,7 @@ Taps taps_of(const Rule& rule, const Axis& a) {
   return taps;
 }
 
-// --- Interpolate(x, positions [to, width], weights f64 [to, width]) along `axis`, and its adjoint
+// --- Interpolate(x, positions [to, width], weights [to, width]) along `axis`, and its adjoint
 
 struct Line {
   std::int64_t outer = 1, from = 1, inner = 1, to = 1, width = 1;
@@ -148,9 +147,8 @@ std::int64_t lines_per_chunk(std::int64_t work) {
 void interpolate_forward(ForwardContext& c) {
   const Line s = line_of(c.in(0).shape(), axis_of(c.attributes()), c.in(1).shape());
   const std::int64_t* at = c.in(1).data<std::int64_t>();
-  const double* weight = c.in(2).data<double>();
   visit_float(c.in(0).dtype(), [&]<class T>(T) {
-    const T* x = c.in(0).data<T>();
+    const T *x = c.in(0).data<T>(), *weight = c.in(2).data<T>();
     T* y = c.out(0).mutable_data<T>();
     c.pool().parallel_for(s.outer * s.to, lines_per_chunk(s.width * s.inner),
                           [=](std::int64_t begin, std::int64_t end) {
@@ -179,9 +177,8 @@ void infer_interpolate_grad(InferContext& c) {
 void interpolate_grad_forward(ForwardContext& c) {
   const Line s = line_of(c.out_type(0).shape, axis_of(c.attributes()), c.in(1).shape());
   const std::int64_t* at = c.in(1).data<std::int64_t>();
-  const double* weight = c.in(2).data<double>();
   visit_float(c.in(0).dtype(), [&]<class T>(T) {
-    const T* g = c.in(0).data<T>();
+    const T *g = c.in(0).data<T>(), *weight = c.in(2).data<T>();
     T* dx = c.out(0).mutable_data<T>();
     c.pool().parallel_for(s.outer, lines_per_chunk(s.to * s.width * s.inner),
                           [=](std::int64_t begin, std::int64_t end) {
@@ -191,8 +188,7 @@ void interpolate_grad_forward(ForwardContext& c) {
                               for (std::int64_t tap = 0; tap < s.to * s.width; ++tap) {
                                 const T* row = g + (i * s.to + tap / s.width) * s.inner;
                                 T* to = image + at[tap] * s.inner;
-                                for (std::int64_t k = 0; k < s.inner; ++k)
-                                  to[k] += static_cast<T>(weight[tap]) * row[k];
+                                for (std::int64_t k = 0; k < s.inner; ++k) to[k] += weight[tap] * row[k];
                               }
                             }
                           });
@@ -239,8 +235,9 @@ std::vector<Axis> axes_of(const InferContext& c, const Rule& rule) {
                      : static_cast<double>(sizes[i]) / static_cast<double>(std::max<std::int64_t>(axis.from, 1));
     if (!(axis.scale > 0 && axis.scale < static_cast<double>(kLongest)) && !(sizes.size() == count && sizes[i] == 0))
       throw user_error("a scale of {} along axis {}; expected more than 0", axis.scale, axis.axis);
-    // Scales are f32: their product with the extent may fall short of the integer that is meant by less than that.
-    const double extent = std::floor(static_cast<double>(axis.from) * axis.scale);
+    axis.exact = scales.empty() ? static_cast<double>(sizes[i]) : axis.scale * static_cast<double>(axis.from);
+    // Scales are f32, and so is their product in ONNX Runtime: ten pixels at a scale of 0.7 are seven.
+    const double extent = std::floor(static_cast<float>(axis.from) * static_cast<float>(axis.scale));
     if (!(extent < static_cast<double>(kLongest)))
       throw user_error("axis {} would have {} elements", axis.axis, extent);
     axis.to = scales.empty() ? sizes[i] : static_cast<std::int64_t>(extent);
@@ -259,6 +256,7 @@ std::vector<Axis> axes_of(const InferContext& c, const Rule& rule) {
                                               : std::max_element(axes.begin(), axes.end(), less)->scale;
   for (Axis& axis : axes) {
     axis.scale = scale;
+    axis.exact = scale * static_cast<double>(axis.from);
     axis.to = static_cast<std::int64_t>(std::floor(static_cast<double>(axis.from) * scale + 0.5));
   }
   return axes;
@@ -277,10 +275,11 @@ ValueId resize_axis(GraphBuilder& b, ValueId x, const Rule& rule, const Axis& a)
   }
   Taps taps = taps_of(rule, a);
   const Shape table{a.to, taps.width};
-  return b.private_op("Interpolate",
-                      {x, b.constant(Tensor::of<std::int64_t>(table, taps.positions)),
-                       b.constant(Tensor::of<double>(table, taps.weights))},
-                      {{"axis", axis}});
+  return b.private_op(
+      "Interpolate",
+      {x, b.constant(Tensor::of<std::int64_t>(table, taps.positions)),
+       b.constant(Tensor::of<double>(table, taps.weights).cast(b.dtype(x) == DType::kF64 ? DType::kF64 : DType::kF32))},
+      {{"axis", axis}});
 }
 
 // extrapolation_value wherever the position along some axis is outside the image.

@@ -176,6 +176,28 @@ TEST(Upsample, RepeatsPixels) {
          .gradients = {0}});
 }
 
+TEST(Interpolate, WeighsItsNeighbours) {
+  check({.domain = "retune",
+         .op = "Interpolate",
+         .version = 1,
+         .inputs = {random_f64({2, 3, 2}, 1), Tensor::of<std::int64_t>({4, 2}, {0, 1, 1, 1, 2, 0, 2, 2}),
+                    random_f64({4, 2}, 2)},
+         .constants = {1, 2},
+         .attributes = {{"axis", std::int64_t{1}}},
+         .reference =
+             [](const std::vector<Tensor>& in) {
+               Tensor y = Tensor::zeros(DType::kF64, {2, 4, 2});
+               for (std::int64_t i = 0; i < 32; ++i) {
+                 const std::int64_t tap = i / 2 % 8, k = i % 2, outer = i / 16;
+                 y.mutable_data<double>()[(outer * 4 + tap / 2) * 2 + k] +=
+                     in[2].data<double>()[tap] *
+                     in[0].data<double>()[(outer * 3 + in[1].data<std::int64_t>()[tap]) * 2 + k];
+               }
+               return std::vector<Tensor>{y};
+             },
+         .gradients = {0}});
+}
+
 TEST(Resize, OfManyRowsGivesTheSameBytesWithAnyThreads) {
   check({.op = "Resize",
          .inputs = {random_f64({40, 20, 30}, 1), Tensor(), Tensor(), Tensor::vector<std::int64_t>({40, 31, 17})},
