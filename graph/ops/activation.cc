@@ -372,6 +372,18 @@ void add_activation(std::vector<Op>& ops, std::string domain, const std::string&
                  .no_vjp = kIsGradient});
 }
 
+// Of ONNX, on integers too.
+template <class F>
+void add_number_activation(std::vector<Op>& ops, const std::string& name, int since, void (*infer)(InferContext&)) {
+  ops.push_back(
+      {.domain = "", .name = name, .since = since, .infer = infer, .forward = number_forward<F>, .vjp = vjp<F>});
+  ops.push_back({.domain = "retune",
+                 .name = name + "Grad",
+                 .infer = infer_activation,
+                 .forward = grad_forward<F>,
+                 .no_vjp = kIsGradient});
+}
+
 // com.microsoft.BiasGelu and FastGelu: f(x + bias), bias [D] along the last axis (FastGelu's is optional).
 void infer_biased(InferContext& ctx) {
   infer_activation(ctx);
@@ -435,27 +447,8 @@ std::vector<Op> activation_ops() {
   add_activation<MishFunction>(ops, "", "Mish", 18);
   add_activation<SwishFunction<false>>(ops, "", "Swish", 24);
   add_activation<SwishFunction<true>>(ops, "com.microsoft", "QuickGelu", 1);
-  ops.push_back({.domain = "",
-                 .name = "Relu",
-                 .infer = infer_relu,
-                 .forward = number_forward<ReluFunction>,
-                 .vjp = vjp<ReluFunction>});
-  ops.push_back({.domain = "retune",
-                 .name = "ReluGrad",
-                 .infer = infer_activation,
-                 .forward = grad_forward<ReluFunction>,
-                 .no_vjp = kIsGradient});
-  ops.push_back({.domain = "",
-                 .name = "Shrink",
-                 .since = 9,
-                 .infer = infer_shrink,
-                 .forward = number_forward<ShrinkFunction>,
-                 .vjp = vjp<ShrinkFunction>});
-  ops.push_back({.domain = "retune",
-                 .name = "ShrinkGrad",
-                 .infer = infer_activation,
-                 .forward = grad_forward<ShrinkFunction>,
-                 .no_vjp = kIsGradient});
+  add_number_activation<ReluFunction>(ops, "Relu", 1, infer_relu);
+  add_number_activation<ShrinkFunction>(ops, "Shrink", 9, infer_shrink);
   ops.push_back({.domain = "",
                  .name = "Gelu",
                  .since = 20,

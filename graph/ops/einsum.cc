@@ -173,6 +173,12 @@ class Contraction {
     for (const char label : labels) result *= extents_.at(label);
     return result;
   }
+  std::vector<std::int64_t> extents_of(const Term& term, const Labels& labels) const {
+    const Shape shape = b_.shape(term.value);
+    std::vector<std::int64_t> result;
+    for (const char label : labels) result.push_back(shape[static_cast<int>(term.labels.find(label))]);
+    return result;
+  }
   Term diagonal_of(Term term, std::size_t i, std::size_t twin);
   // Extents of 1 that stand for more are repeated, where the label is in `which`.
   Term widen(Term term, const Labels& which);
@@ -227,22 +233,28 @@ Term Contraction::join(const Term& left, const Term& right, const Labels& needed
       rows += label;
   for (const char label : right.labels)
     if (!contains(left.labels, label) && contains(needed, label)) columns += label;
-  const Term a = arrange(widen(keep_only(left, needed + right.labels), batch + shared), batch + rows + shared);
-  const Term b = arrange(widen(keep_only(right, needed + left.labels), batch + shared), batch + shared + columns);
-  const Shape left_shape = b_.shape(a.value), right_shape = b_.shape(b.value);
-  const auto first_row = static_cast<int>(batch.size()), row_end = static_cast<int>(batch.size() + rows.size()),
-             first_column = static_cast<int>(batch.size() + shared.size());
-  const std::int64_t count = product(batch), k = product(shared), m = left_shape.product(first_row, row_end),
-                     n = right_shape.product(first_column, right_shape.rank());
+  Term a = widen(keep_only(left, needed + right.labels), batch + shared),
+       b = widen(keep_only(right, needed + left.labels), batch + shared);
+  // A product reads either side the other way round, too, which saves a transposition.
+  const bool swap_a = !rows.empty() && !shared.empty() && a.labels == batch + shared + rows,
+             swap_b = !columns.empty() && !shared.empty() && b.labels == batch + columns + shared;
+  if (!swap_a) a = arrange(std::move(a), batch + rows + shared);
+  if (!swap_b) b = arrange(std::move(b), batch + shared + columns);
+  std::vector<std::int64_t> extents = extents_of(a, batch + rows);
+  const std::vector<std::int64_t> column_extents = extents_of(b, columns);
+  const std::int64_t count = product(batch), k = product(shared), m = Shape(extents_of(a, rows)).numel(),
+                     n = Shape(column_extents).numel();
   ValueId y;
   if (shared.empty() && (m == 1 || n == 1)) {
     // Nothing is summed: elementwise, with one side repeated.
     y = b_.mul(b_.reshape(a.value, {count, m, 1}), b_.reshape(b.value, {count, 1, n}));
   } else {
-    y = b_.matmul(b_.reshape(a.value, {count, m, k}), b_.reshape(b.value, {count, k, n}));
+    using Swap = GraphBuilder::Swap;
+    y = b_.matmul(b_.reshape(a.value, swap_a ? Shape{count, k, m} : Shape{count, m, k}),
+                  b_.reshape(b.value, swap_b ? Shape{count, n, k} : Shape{count, k, n}),
+                  swap_a ? Swap::kLastTwo : Swap::kNone, swap_b ? Swap::kLastTwo : Swap::kNone);
   }
-  std::vector<std::int64_t> extents(left_shape.begin(), left_shape.begin() + row_end);
-  extents.insert(extents.end(), right_shape.begin() + first_column, right_shape.end());
+  extents.insert(extents.end(), column_extents.begin(), column_extents.end());
   return {b_.reshape(y, Shape(extents)), batch + rows + columns};
 }
 

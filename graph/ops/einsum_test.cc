@@ -86,6 +86,8 @@ TEST(Einsum, OfTwoOperandsIsAProduct) {
   sums("i,j->j", {"i", "j"}, "j", {{3}, {4}});
   sums(",i->i", {"", "i"}, "i", {{}, {4}});
   sums("bhid,bhjd->bhij", {"bhid", "bhjd"}, "bhij", {{2, 2, 3, 4}, {2, 2, 5, 4}});
+  sums("ji,jk->ik", {"ji", "jk"}, "ik", {{3, 2}, {3, 4}});
+  sums("bji,bkj->bik", {"bji", "bkj"}, "bik", {{2, 3, 2}, {2, 4, 3}});
   sums("ij,jk->ik", {"ij", "jk"}, "ik", {{2, 0}, {0, 4}});
   sums("ij,ij->ij", {"ij", "ij"}, "ij", {{2, 3}, {2, 1}});
   sums("ij,j->", {"ij", "j"}, "", {{2, 1}, {3}});
