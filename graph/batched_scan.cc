@@ -47,6 +47,7 @@ ValueId Specializer::padded_steps(const Node& origin, ValueId sequence, std::int
 }
 
 void Specializer::append_batched_scan(const Graph& source, const Node& node, const Node& mapped, Ids& ids) {
+  require_tensors(mapped);
   Node modern = mapped;
   modern.version = 9;
   if (modern.inputs.empty()) throw user_error("{}: inputs are missing", mapped.text());

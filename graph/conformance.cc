@@ -26,7 +26,8 @@ std::vector<fs::path> subfolders(const fs::path& folder, const std::string& pref
 // An operator of the graph or its subgraphs that no family has.
 std::optional<std::string> unknown_operator(const Graph& graph) {
   for (const Node& node : graph.nodes()) {
-    if (!is_control_flow(node) && OpRegistry::standard().find(node.domain, node.op, node.version) == nullptr)
+    if (!is_control_flow(node) && !is_list_operator(node) &&
+        OpRegistry::standard().find(node.domain, node.op, node.version) == nullptr)
       return node.domain.empty() ? node.op : node.domain + "." + node.op;
     for (const auto& [name, content] : node.attributes.items())
       if (const auto* sub = std::get_if<std::shared_ptr<const Graph>>(&content))

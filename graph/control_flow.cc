@@ -131,6 +131,7 @@ void Specializer::enter(const std::string& name) {
 
 // The value if it is known; asks for pins where they would make it known.
 std::optional<Tensor> Specializer::steering(ValueId id) const {
+  if (is_list(id)) throw user_error("a sequence cannot be a condition, a count or a position");
   if (result_.value(id).kind == ValueKind::kConstant) return result_.value(id).constant;
   const Origins origins = origins_of(id);
   if (origins.steerable()) ask_for(origins.inputs);
@@ -183,6 +184,10 @@ void Specializer::publish(const Graph& source, const Node& node, const std::vect
   std::set<ValueId> named;
   for (std::size_t i = 0; i < node.outputs.size(); ++i) {
     if (node.outputs[i] == kNoValue) continue;
+    if (is_list(made[i])) {
+      ids[static_cast<std::size_t>(node.outputs[i])] = made[i];
+      continue;
+    }
     // Not unused_name(): this is the one that the graph calls by the name.
     std::string name = source.value(node.outputs[i]).name;
     if (result_.find(name) != kNoValue || (&source != root_ && root_->find(name) != kNoValue)) name.clear();
@@ -223,11 +228,14 @@ bool Specializer::within_budget() const {
 void Specializer::append_repetition(const Graph& source, const Node& node, const Node& mapped, Ids& ids) {
   if (mapped.op == "Scan" && mapped.version < 9) return append_batched_scan(source, node, mapped, ids);
   Repetition loop = read_repetition(mapped);
+  if (std::any_of(loop.scanned.begin(), loop.scanned.end(), is_list))
+    throw user_error("{}: a scanned input is a sequence", node.text());
   loop.needed = needed_nodes(*loop.body, loop.roots());
   const std::size_t first = result_.values().size();
   std::vector<ValueId> outputs;
   if (const auto why = unroll(loop, outputs)) {
     loop.why_late = *why;
+    require_tensors(loop.node);
     return append_late_loop(source, node, loop, ids);
   }
   publish(source, node, outputs, first, ids);
@@ -315,6 +323,9 @@ Specializer::Trip Specializer::append_trip(const Repetition& loop, std::int64_t 
   if (loop.counted) trip.condition = leaf_or(body, inner, body.outputs[next++]);
   for (const ValueId state : states) {
     trip.states.push_back(leaf_or(body, inner, body.outputs[next++]));
+    if (is_list(state) != is_list(trip.states.back()))
+      throw user_error("{}: a state is a sequence before or after a trip only", loop.node.text());
+    if (is_list(state)) continue;
     const DType before = result_.value(state).dtype, after = result_.value(trip.states.back()).dtype;
     if (before != after)
       throw user_error("{}: a state is {} before a trip and {} after it", loop.node.text(), dtype_name(before),
@@ -322,6 +333,8 @@ Specializer::Trip Specializer::append_trip(const Repetition& loop, std::int64_t 
   }
   for (std::size_t i = 0; i < loop.scan_count(); ++i)
     trip.scans.push_back(loop.wants(states.size() + i) ? leaf_or(body, inner, body.outputs[next + i]) : kNoValue);
+  if (std::any_of(trip.scans.begin(), trip.scans.end(), is_list))
+    throw user_error("{}: a scan output is a sequence", loop.node.text());
   --depth_;
   return trip;
 }

@@ -115,7 +115,7 @@ class Importer {
     std::set<std::string> initialized;
     for (const auto& tensor : proto.initializer()) initialized.insert(tensor.name());
     for (const auto& input : proto.input())
-      if (!initialized.contains(input.name())) add_input(graph, input);
+      if (!initialized.contains(input.name())) add_input(graph, input, depth);
     for (const auto& tensor : proto.initializer()) add_initializer(graph, tensor, tensor.name());
     std::unordered_map<std::string, DType> own;
     for (const auto& node : proto.node())
@@ -135,10 +135,11 @@ class Importer {
     return dims;
   }
 
-  void add_input(Graph& graph, const onnx::ValueInfoProto& input) {
+  void add_input(Graph& graph, const onnx::ValueInfoProto& input, int depth) {
     // Inputs of a Loop's or Scan's body need not say their type.
     const bool typed = input.has_type() && input.type().value_case() != onnx::TypeProto::VALUE_NOT_SET;
-    if (typed && !input.type().has_tensor_type())
+    // Within the model sequences are resolved while planning.
+    if (typed && !input.type().has_tensor_type() && depth == 0)
       fail(fmt::format("input '{}' is a sequence, a map or optional, which is not supported", input.name()));
     const ValueId id = graph.add_input(input.name(), static_cast<DType>(input.type().tensor_type().elem_type()));
     graph.value(id).declared = dims_of(input);

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "graph/op_registry.h"
+#include "graph/specialize.h"
 
 namespace retune {
 
@@ -16,10 +17,11 @@ std::vector<OperatorRow> operator_rows() {
     const bool has_gradient = op.vjp != nullptr || op.body != nullptr;
     rows.push_back({op.domain.empty() ? "ai.onnx" : op.domain, op.name, op.since, has_gradient ? "yes" : op.no_vjp});
   }
-  // Control flow has no entry in the registry: planning puts bodies in its place.
+  // Control flow and sequences have no entry in the registry: planning resolves them.
   rows.push_back({"ai.onnx", "If", 1, "yes"});
   for (const char* name : {"Loop", "Scan"})
     rows.push_back({"ai.onnx", name, name[0] == 'L' ? 1 : 8, "where its trips are known while planning"});
+  for (const ListOperator& op : list_operators()) rows.push_back({"ai.onnx", op.name, op.since, op.gradient});
   std::sort(rows.begin(), rows.end(), [](const OperatorRow& a, const OperatorRow& b) {
     return std::tie(a.domain, a.name, a.since) < std::tie(b.domain, b.name, b.since);
   });
