@@ -13,16 +13,15 @@ namespace {
 using Ints = std::vector<std::int64_t>;
 
 TEST(LpPool, IsTheRootOfTheSumOfPowers) {
-  // x [2, 2, 5, 6], kernel 2 x 3, stride 2 x 1, a row of padding above and a column on the left, dilation 1 x 2.
-  for (const std::int64_t p : {1, 2, 3})
+  // x [2, 2, 5, 6], kernel 2 x 3, stride 2 x 1, a row of padding above and a column on the right, dilation 1 x 2.
+  for (const std::int64_t p : {1, 2, 3}) {
+    Attributes window{
+        {"kernel_shape", Ints{2, 3}}, {"strides", Ints{2, 1}}, {"dilations", Ints{1, 2}}, {"pads", Ints{1, 0, 0, 1}}};
+    window.set("p", p);
     check({.op = "LpPool",
            .version = 18,
            .inputs = {random_f64({2, 2, 5, 6}, 1, 0.2, 1)},
-           .attributes = {{"p", p},
-                          {"kernel_shape", Ints{2, 3}},
-                          {"strides", Ints{2, 1}},
-                          {"dilations", Ints{1, 2}},
-                          {"pads", Ints{1, 1, 0, 0}}},
+           .attributes = window,
            .reference =
                [p](const std::vector<Tensor>& in) {
                  Tensor y = Tensor::zeros(DType::kF64, {2, 2, 3, 3});
@@ -32,8 +31,8 @@ TEST(LpPool, IsTheRootOfTheSumOfPowers) {
                        double sum = 0;
                        for (std::int64_t u = 0; u < 2; ++u)
                          for (std::int64_t v = 0; v < 3; ++v) {
-                           const std::int64_t a = 2 * i + u - 1, b = j + 2 * v - 1;
-                           if (a < 0 || a >= 5 || b < 0 || b >= 6) continue;
+                           const std::int64_t a = 2 * i + u - 1, b = j + 2 * v;
+                           if (a < 0 || a >= 5 || b >= 6) continue;
                            sum += std::pow(std::fabs(in[0].data<double>()[(plane * 5 + a) * 6 + b]), p);
                          }
                        y.mutable_data<double>()[(plane * 3 + i) * 3 + j] = std::pow(sum, 1.0 / static_cast<double>(p));
@@ -41,6 +40,7 @@ TEST(LpPool, IsTheRootOfTheSumOfPowers) {
                  return std::vector<Tensor>{y};
                },
            .gradients = {0}});
+  }
 }
 
 TEST(SumPool, AddsUpItsWindow) {
