@@ -9,7 +9,7 @@ const std::vector<Command>& commands() {
       inspect_command(),    ask_command(),         edit_command(),        eval_command(),        score_command(),
       facts_command(),      methods_command(),     patch_show_command(),  patch_apply_command(), patch_revert_command(),
       patch_diff_command(), patch_merge_command(), stats_command(),       synth_command(),       train_command(),
-      run_command(),        grad_command(),        conformance_command(), help_command(),
+      run_command(),        grad_command(),        conformance_command(), operators_command(),   help_command(),
   };
   return all;
 }

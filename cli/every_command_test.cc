@@ -72,6 +72,7 @@ std::vector<Line> lines() {
         "OUT/gradients.h5"},
        Needs::kTensors},
       {"conformance", {"AT/tests"}, Needs::kTests},
+      {"operators", {}},
       {"help", {"ask"}},
   };
 }

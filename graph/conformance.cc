@@ -26,7 +26,8 @@ std::vector<fs::path> subfolders(const fs::path& folder, const std::string& pref
 // An operator of the graph or its subgraphs that no family has.
 std::optional<std::string> unknown_operator(const Graph& graph) {
   for (const Node& node : graph.nodes()) {
-    if (!is_control_flow(node) && OpRegistry::standard().find(node.domain, node.op, node.version) == nullptr)
+    if (!is_control_flow(node) && !is_list_operator(node) &&
+        OpRegistry::standard().find(node.domain, node.op, node.version) == nullptr)
       return node.domain.empty() ? node.op : node.domain + "." + node.op;
     for (const auto& [name, content] : node.attributes.items())
       if (const auto* sub = std::get_if<std::shared_ptr<const Graph>>(&content))
@@ -105,6 +106,7 @@ class Tally {
   void run(const fs::path& folder) {
     const std::string name = folder.filename().string();
     label_ = name;
+    operator_ = "(unreadable)";
     try {
       if (const auto wrong = test(folder)) fail(name, *wrong);
     } catch (const Error& error) {
@@ -123,6 +125,7 @@ class Tally {
     const OnnxModel model = OnnxModel::open(folder / "model.onnx");
     const onnx::GraphProto& proto = model.skeleton().graph();
     if (proto.node_size() != 0) label_ = proto.node(0).op_type();
+    operator_ = proto.node_size() == 1 ? label_ : "(several nodes)";
     if (const auto why = unknown_type(proto)) {
       unsupported(fmt::format("{} ({})", label_, *why));
       return std::nullopt;
@@ -138,22 +141,26 @@ class Tally {
     for (const fs::path& set : data)
       if (auto wrong = run_data_set(set, graph, parameters, session_, options_)) return wrong;
     ++result.passed;
+    ++result.by_operator[operator_].passed;
     return std::nullopt;
   }
 
   void fail(const std::string& name, const std::string& why) {
     ++result.failed;
+    ++result.by_operator[operator_].failed;
     result.failures.push_back(name + ": " + why);
   }
 
   void unsupported(const std::string& what) {
     ++result.unsupported;
+    ++result.by_operator[operator_].unsupported;
     ++result.unsupported_by_op[what];
   }
 
   Session& session_;
   const ConformanceOptions& options_;
-  std::string label_;  // the operator under test, once it is known
+  std::string label_;     // the model's first operator, once it is known
+  std::string operator_;  // a key of by_operator
 };
 
 }  // namespace

@@ -29,6 +29,11 @@ struct ConformanceResult {
   int passed = 0;       // tests of which every data set gave every output
   int failed = 0;       // a wrong value, type or shape, or an error
   int unsupported = 0;  // the model needs an operator, an element type or a mode that Retune says it does not support
+  struct Counts {
+    int passed = 0, failed = 0, unsupported = 0;
+  };
+  // By the operator under test, the one node of its model; "(several nodes)" for models of more, "(unreadable)".
+  std::map<std::string, Counts> by_operator;
   std::map<std::string, int> unsupported_by_op;  // operator (its type, if that is the matter) to number of tests
   std::vector<std::string> failures;  // a line a failed test: "test_add: output 'y', element 3: expected 1, got 2"
 };

@@ -40,6 +40,8 @@ std::vector<ScanAxis> scan_axes(const Node& node, const char* axes, const char* 
   return result;
 }
 
+}  // namespace
+
 // Splits the node's inputs into those of its own and what its body captures.
 Repetition read_repetition(const Node& node) {
   Repetition loop{.node = node, .body = node.attributes.graph("body"), .counted = node.op == "Loop"};
@@ -56,7 +58,6 @@ Repetition read_repetition(const Node& node) {
     loop.condition = own[1];
     own.erase(own.begin(), own.begin() + 2);
   } else {
-    if (node.version < 9) throw user_error("{}: Scan of operator set {} is not supported", node.text(), node.version);
     const std::int64_t given = node.attributes.i("num_scan_inputs", 0);
     if (given < 1 || given > static_cast<std::int64_t>(own.size()))
       throw user_error("{}: num_scan_inputs is {} for {} inputs", node.text(), given, own.size());
@@ -76,6 +77,8 @@ Repetition read_repetition(const Node& node) {
   loop.stacks = scan_axes(node, "scan_output_axes", "scan_output_directions", loop.scan_count());
   return loop;
 }
+
+namespace {
 
 Shape with_axis(const Shape& shape, int axis, std::int64_t extent) {
   std::vector<std::int64_t> extents = shape.extents();
@@ -128,6 +131,7 @@ void Specializer::enter(const std::string& name) {
 
 // The value if it is known; asks for pins where they would make it known.
 std::optional<Tensor> Specializer::steering(ValueId id) const {
+  if (is_list(id)) throw user_error("a sequence cannot be a condition, a count or a position");
   if (result_.value(id).kind == ValueKind::kConstant) return result_.value(id).constant;
   const Origins origins = origins_of(id);
   if (origins.steerable()) ask_for(origins.inputs);
@@ -180,6 +184,10 @@ void Specializer::publish(const Graph& source, const Node& node, const std::vect
   std::set<ValueId> named;
   for (std::size_t i = 0; i < node.outputs.size(); ++i) {
     if (node.outputs[i] == kNoValue) continue;
+    if (is_list(made[i])) {
+      ids[static_cast<std::size_t>(node.outputs[i])] = made[i];
+      continue;
+    }
     // Not unused_name(): this is the one that the graph calls by the name.
     std::string name = source.value(node.outputs[i]).name;
     if (result_.find(name) != kNoValue || (&source != root_ && root_->find(name) != kNoValue)) name.clear();
@@ -218,12 +226,16 @@ bool Specializer::within_budget() const {
 }
 
 void Specializer::append_repetition(const Graph& source, const Node& node, const Node& mapped, Ids& ids) {
+  if (mapped.op == "Scan" && mapped.version < 9) return append_batched_scan(source, node, mapped, ids);
   Repetition loop = read_repetition(mapped);
+  if (std::any_of(loop.scanned.begin(), loop.scanned.end(), is_list))
+    throw user_error("{}: a scanned input is a sequence", node.text());
   loop.needed = needed_nodes(*loop.body, loop.roots());
   const std::size_t first = result_.values().size();
   std::vector<ValueId> outputs;
   if (const auto why = unroll(loop, outputs)) {
     loop.why_late = *why;
+    require_tensors(loop.node);
     return append_late_loop(source, node, loop, ids);
   }
   publish(source, node, outputs, first, ids);
@@ -255,7 +267,7 @@ std::optional<std::string> Specializer::unroll(const Repetition& loop, std::vect
 
   const Mark mark = begin_unrolling();
   std::vector<std::vector<ValueId>> slices;
-  for (std::size_t i = 0; i < loop.scanned.size(); ++i) slices.push_back(slices_of(loop, i, trips));
+  for (std::size_t i = 0; i < loop.scanned.size(); ++i) slices.push_back(slices_of(loop, i));
   std::vector<ValueId> states = loop.states;
   std::vector<std::vector<ValueId>> scans(loop.scan_count());
   for (std::int64_t number = 0; number < trips; ++number) {
@@ -311,6 +323,9 @@ Specializer::Trip Specializer::append_trip(const Repetition& loop, std::int64_t 
   if (loop.counted) trip.condition = leaf_or(body, inner, body.outputs[next++]);
   for (const ValueId state : states) {
     trip.states.push_back(leaf_or(body, inner, body.outputs[next++]));
+    if (is_list(state) != is_list(trip.states.back()))
+      throw user_error("{}: a state is a sequence before or after a trip only", loop.node.text());
+    if (is_list(state)) continue;
     const DType before = result_.value(state).dtype, after = result_.value(trip.states.back()).dtype;
     if (before != after)
       throw user_error("{}: a state is {} before a trip and {} after it", loop.node.text(), dtype_name(before),
@@ -318,6 +333,8 @@ Specializer::Trip Specializer::append_trip(const Repetition& loop, std::int64_t 
   }
   for (std::size_t i = 0; i < loop.scan_count(); ++i)
     trip.scans.push_back(loop.wants(states.size() + i) ? leaf_or(body, inner, body.outputs[next + i]) : kNoValue);
+  if (std::any_of(trip.scans.begin(), trip.scans.end(), is_list))
+    throw user_error("{}: a scan output is a sequence", loop.node.text());
   --depth_;
   return trip;
 }
@@ -329,23 +346,38 @@ ValueId Specializer::reshaped(const Node& origin, ValueId value, const Shape& sh
   return place(node, {""})[0];
 }
 
-// The slices of a scanned input in the order of the trips. One Split, whose gradient is one Concat, rather than a
-// Gather a trip, whose gradients are as large as the whole input each.
-std::vector<ValueId> Specializer::slices_of(const Repetition& loop, std::size_t index, std::int64_t trips) {
-  const ValueId whole = loop.scanned[index];
+// The slices of a value along an axis, without it. One Split, whose gradient is one Concat, rather than a Gather a
+// slice, whose gradients are as large as the whole each.
+std::vector<ValueId> Specializer::split_along(const Node& origin, ValueId whole, std::int64_t along) {
   const Shape shape = *result_.value(whole).shape;
-  const int axis = normalize_axis(loop.cuts[index].axis, shape.rank());
-  const auto count = static_cast<std::size_t>(trips);
+  const int axis = normalize_axis(along, shape.rank());
+  const auto count = static_cast<std::size_t>(shape[axis]);
   if (count == 0) return {};
   const ValueId sizes = result_.add_constant(Tensor::vector(std::vector<std::int64_t>(count, 1)));
   Node split{.op = "Split",
-             .name = loop.node.name,
-             .file = loop.node.file,
+             .name = origin.name,
+             .file = origin.file,
              .inputs = {whole, sizes},
              .outputs = std::vector<ValueId>(count, 0)};
   split.attributes.set("axis", std::int64_t{axis});
   std::vector<ValueId> slices = place(split, std::vector<std::string>(count));
-  for (ValueId& slice : slices) slice = reshaped(loop.node, slice, without_axis(shape, axis));
+  for (ValueId& slice : slices) slice = reshaped(origin, slice, without_axis(shape, axis));
+  return slices;
+}
+
+// Values of one shape, at least one, along a new axis.
+ValueId Specializer::stack_along(const Node& origin, std::vector<ValueId> values, std::int64_t along) {
+  const Shape shape = *result_.value(values[0]).shape;
+  const int axis = normalize_axis(along, shape.rank() + 1);
+  for (ValueId& value : values) value = reshaped(origin, value, with_axis(shape, axis, 1));
+  Node concat{.op = "Concat", .name = origin.name, .file = origin.file, .inputs = std::move(values), .outputs = {0}};
+  concat.attributes.set("axis", std::int64_t{axis});
+  return place(concat, {""})[0];
+}
+
+// The slices of a scanned input in the order of the trips.
+std::vector<ValueId> Specializer::slices_of(const Repetition& loop, std::size_t index) {
+  std::vector<ValueId> slices = split_along(loop.node, loop.scanned[index], loop.cuts[index].axis);
   if (loop.cuts[index].reversed) std::reverse(slices.begin(), slices.end());
   return slices;
 }
@@ -353,18 +385,12 @@ std::vector<ValueId> Specializer::slices_of(const Repetition& loop, std::size_t 
 // A scan output's values of all trips, at least one, along their new axis.
 ValueId Specializer::stack(const Repetition& loop, std::size_t scan, std::vector<ValueId> values) {
   const Shape shape = *result_.value(values[0]).shape;
-  const int axis = normalize_axis(loop.stacks[scan].axis, shape.rank() + 1);
-  for (ValueId& value : values) {
+  for (const ValueId value : values)
     if (!(*result_.value(value).shape == shape))
       throw user_error("{}: scan output {} is {} on one trip and {} on another: they do not stack", loop.node.text(),
                        scan, shape.text(), result_.value(value).shape->text());
-    value = reshaped(loop.node, value, with_axis(shape, axis, 1));
-  }
   if (loop.stacks[scan].reversed) std::reverse(values.begin(), values.end());
-  Node concat{
-      .op = "Concat", .name = loop.node.name, .file = loop.node.file, .inputs = std::move(values), .outputs = {0}};
-  concat.attributes.set("axis", std::int64_t{axis});
-  return place(concat, {""})[0];
+  return stack_along(loop.node, std::move(values), loop.stacks[scan].axis);
 }
 
 // What no trip at all stacks up to: a trip is appended to see the types, and taken back.

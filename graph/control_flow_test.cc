@@ -243,6 +243,44 @@ TEST(Scan, CutsAndStacksAlongItsAxesInItsDirections) {
            .gradients = {0, 1, 2, 3, 4}});
 }
 
+// Operator set 8 scans every item of a batch, as many steps as each has.
+TEST(Scan, OfABatchIsAScanOfEveryItem) {
+  constexpr std::int64_t kBatch = 2, kSteps = 4, kWidth = 3;
+  for (const bool own_lengths : {false, true}) {
+    const std::vector<std::int64_t> lengths{own_lengths ? 2 : kSteps, kSteps};
+    const auto reference = [lengths](const std::vector<Tensor>& in) {
+      Tensor sum = in[1].copy(), product = in[2].copy();
+      Tensor first = Tensor::zeros(DType::kF64, {kBatch, kSteps, kWidth}), second = first.copy();
+      for (std::int64_t b = 0; b < kBatch; ++b) {
+        const std::int64_t length = lengths[static_cast<std::size_t>(b)];
+        for (std::int64_t t = 0; t < length; ++t)
+          for (std::int64_t i = 0; i < kWidth; ++i) {
+            const double p = in[3].data<double>()[(b * kSteps + t) * kWidth + i],
+                         q = in[4].data<double>()[(b * kSteps + length - 1 - t) * kWidth + i];
+            double& total = sum.mutable_data<double>()[b * kWidth + i];
+            total += p * in[5].data<double>()[i];
+            product.mutable_data<double>()[b * kWidth + i] *= q;
+            first.mutable_data<double>()[(b * kSteps + t) * kWidth + i] = total + q;
+            second.mutable_data<double>()[(b * kSteps + t) * kWidth + i] = p * q;
+          }
+      }
+      return std::vector<Tensor>{sum, product, first, second};
+    };
+    check({.op = "Scan",
+           .version = 8,
+           .inputs = {own_lengths ? Tensor::vector<std::int64_t>(lengths) : Tensor(), random_f64({kBatch, kWidth}, 1),
+                      random_f64({kBatch, kWidth}, 2, 0.5, 2), random_f64({kBatch, kSteps, kWidth}, 3),
+                      random_f64({kBatch, kSteps, kWidth}, 4), random_f64({kWidth}, 5)},
+           .constants = {0},
+           .attributes = {{"body", scan_body()},
+                          {"num_scan_inputs", std::int64_t{2}},
+                          {"directions", std::vector<std::int64_t>{0, 1}}},
+           .outputs = 4,
+           .reference = reference,
+           .gradients = {1, 2, 3, 4, 5}});
+  }
+}
+
 TEST(Scan, OfNothingIsEmpty) {
   check({.op = "Scan",
          .version = 9,
@@ -396,8 +434,8 @@ TEST(Scan, RefusesWhatDoesNotFit) {
               HasSubstr("has 4 slices, another 5"));
   EXPECT_THAT(refused({.op = "Scan", .inputs = {v, v, rows, rows, v}, .attributes = with(9)}),
               HasSubstr("num_scan_inputs"));
-  EXPECT_THAT(refused({.op = "Scan", .version = 8, .inputs = {v, v, rows, rows, v}, .attributes = with(2)}),
-              HasSubstr("operator set 8 is not supported"));
+  EXPECT_THAT(refused({.op = "Scan", .version = 8, .inputs = {Tensor(), v, v, rows, rows, v}, .attributes = with(2)}),
+              HasSubstr("batches of 4 and of 3"));
   Attributes axes = with(2);
   axes.set("scan_input_axes", std::vector<std::int64_t>{0, 0, 0});
   EXPECT_THAT(refused({.op = "Scan", .inputs = {v, v, rows, rows, v}, .attributes = axes}),

@@ -4,6 +4,7 @@
 #include <limits>
 #include <set>
 
+#include "graph/model_functions.h"
 #include "tensor/error.h"
 #include "weights/external_data.h"
 
@@ -50,15 +51,35 @@ std::vector<std::string> names_read(const onnx::NodeProto& node) {
 // Names of outer values that a subgraph may use, innermost scope last.
 using Scopes = std::vector<const std::unordered_map<std::string, DType>*>;
 
+// Names of float tensors that say how large something becomes: they steer shapes as integers do.
+void add_names_of_scales(const onnx::GraphProto& graph, std::set<std::string>& names) {
+  for (const auto& node : graph.node()) {
+    if (node.op_type() == "Resize" || node.op_type() == "Upsample")
+      for (int i = 1; i < std::min(node.input_size(), 3); ++i) names.insert(node.input(i));
+    for (const auto& attribute : node.attribute())
+      if (attribute.has_g()) add_names_of_scales(attribute.g(), names);
+  }
+}
+
 class Importer {
  public:
-  Importer(const OnnxModel& model, std::string file) : model_(model), file_(std::move(file)) {
-    for (const auto& import : model.skeleton().opset_import()) add_opset(domain(import.domain()), import.version());
+  Importer(const OnnxModel& model, std::string file)
+      : model_(model), file_(std::move(file)), functions_(model.skeleton(), file_) {
+    versions_[nullptr];
+    for (const auto& import : model.skeleton().opset_import())
+      add_opset(versions_[nullptr], domain(import.domain()), import.version());
+    for (const auto& function : model.skeleton().functions()) {
+      Versions& versions = versions_[&function];
+      for (const auto& import : function.opset_import()) add_opset(versions, domain(import.domain()), import.version());
+    }
   }
 
   Graph run() {
-    Graph graph = import_graph(model_.skeleton().graph(), {}, 0);
-    return graph;
+    onnx::GraphProto inlined;
+    if (!functions_.empty()) inlined = functions_.inlined(model_.skeleton().graph());
+    const onnx::GraphProto& plain = functions_.empty() ? model_.skeleton().graph() : inlined;
+    add_names_of_scales(plain, scales_);
+    return import_graph(plain, {}, 0);
   }
 
  private:
@@ -74,13 +95,15 @@ class Importer {
     throw user_error("{}: {}", file_, printable(message, 1000));
   }
 
-  void add_opset(const std::string& domain, std::int64_t version) {
+  using Versions = std::map<std::string, int>;  // of operator sets, by domain
+
+  void add_opset(Versions& versions, const std::string& domain, std::int64_t version) const {
     const std::string name = domain.empty() ? "ai.onnx" : domain;
     const std::int64_t newest = domain.empty() ? kNewestOpset : std::int64_t{std::numeric_limits<int>::max()};
     if (version < 1 || version > newest)
       fail(fmt::format("operator set {} of domain '{}': expected 1 to {}; export the model for one of those", version,
                        name, newest));
-    const auto [known, is_new] = versions_.emplace(domain, static_cast<int>(version));
+    const auto [known, is_new] = versions.emplace(domain, static_cast<int>(version));
     if (!is_new && known->second != version)
       fail(fmt::format("domain '{}' is imported twice, as operator sets {} and {}", name, known->second, version));
   }
@@ -92,7 +115,7 @@ class Importer {
     std::set<std::string> initialized;
     for (const auto& tensor : proto.initializer()) initialized.insert(tensor.name());
     for (const auto& input : proto.input())
-      if (!initialized.contains(input.name())) add_input(graph, input);
+      if (!initialized.contains(input.name())) add_input(graph, input, depth);
     for (const auto& tensor : proto.initializer()) add_initializer(graph, tensor, tensor.name());
     std::unordered_map<std::string, DType> own;
     for (const auto& node : proto.node())
@@ -112,10 +135,11 @@ class Importer {
     return dims;
   }
 
-  void add_input(Graph& graph, const onnx::ValueInfoProto& input) {
+  void add_input(Graph& graph, const onnx::ValueInfoProto& input, int depth) {
     // Inputs of a Loop's or Scan's body need not say their type.
     const bool typed = input.has_type() && input.type().value_case() != onnx::TypeProto::VALUE_NOT_SET;
-    if (typed && !input.type().has_tensor_type())
+    // Within the model sequences are resolved while planning.
+    if (typed && !input.type().has_tensor_type() && depth == 0)
       fail(fmt::format("input '{}' is a sequence, a map or optional, which is not supported", input.name()));
     const ValueId id = graph.add_input(input.name(), static_cast<DType>(input.type().tensor_type().elem_type()));
     graph.value(id).declared = dims_of(input);
@@ -132,13 +156,13 @@ class Importer {
     graph.outputs.push_back(id);
   }
 
-  // Float tensors are parameters, whose bytes stay in the file; integers and scalars steer shapes and patterns, so they
-  // are constants.
+  // Float tensors are parameters, whose bytes stay in the file; integers, scalars and scales steer shapes and patterns,
+  // so they are constants.
   void add_initializer(Graph& graph, const onnx::TensorProto& proto, const std::string& name) {
     const auto dtype = static_cast<DType>(proto.data_type());
     std::int64_t elements = 1;
     for (const std::int64_t dim : proto.dims()) elements = dim == 0 ? 0 : std::max<std::int64_t>(elements, dim);
-    if (is_float(dtype) && elements > 1) {
+    if (is_float(dtype) && elements > 1 && !scales_.contains(name)) {
       graph.add_parameter(name, dtype, Shape(std::vector<std::int64_t>(proto.dims().begin(), proto.dims().end())),
                           file_, name);
     } else {
@@ -221,8 +245,9 @@ class Importer {
     Node node{.domain = domain(proto.domain()), .op = proto.op_type()};
     node.name = label(proto);
     node.file = file_;
-    const auto version = versions_.find(node.domain);
-    if (version == versions_.end())
+    const Versions& versions = versions_.at(functions_.home(proto));
+    const auto version = versions.find(node.domain);
+    if (version == versions.end())
       fail(fmt::format("{} node '{}': domain '{}' is not imported", node.op, node.name, node.domain));
     node.version = version->second;
     const Scopes outer(scopes.begin(), scopes.end() - 1);
@@ -251,7 +276,9 @@ class Importer {
     const std::string& name = proto.output(0);
     if (attribute.name() == "value" && !attribute.has_t()) return false;  // attribute_value() refuses it
     if (attribute.name() == "value")
-      add_initializer(graph, attribute.t(), name);
+      // What a function holds is no tensor of the file under this name.
+      functions_.home(proto) == nullptr ? add_initializer(graph, attribute.t(), name)
+                                        : void(graph.add_constant(model_.tensor(attribute.t()), name));
     else if (attribute.name() == "value_float")
       graph.add_constant(Tensor::scalar<float>(attribute.f()), name);
     else if (attribute.name() == "value_int")
@@ -292,7 +319,9 @@ class Importer {
 
   const OnnxModel& model_;
   std::string file_;
-  std::map<std::string, int> versions_;
+  ModelFunctions functions_;
+  std::map<const onnx::FunctionProto*, Versions> versions_;  // null: the model's own
+  std::set<std::string> scales_;
 };
 
 void collect_parameters(const Graph& graph, const OnnxModel& model, Version file_version, Parameters& result) {

@@ -75,11 +75,16 @@ Graph Specializer::body_apart(const Node& node, const Graph& body, Ids& inner, s
     inner[static_cast<std::size_t>(id)] = capture(captures[i]);
   }
   append(body, needed, inner);
-  for (const ValueId root : roots) result_.outputs.push_back(leaf_or(body, inner, root));
+  for (const ValueId root : roots) {
+    result_.outputs.push_back(leaf_or(body, inner, root));
+    if (is_list(result_.outputs.back()))
+      throw user_error("{}: a body that runs late gives a sequence, which is not supported", node.text());
+  }
   return std::move(result_);
 }
 
 void Specializer::append_late_if(const Graph& source, const Node& node, const Node& mapped, Ids& ids) {
+  require_tensors(mapped);
   const std::size_t first = result_.values().size();
   const std::span<const ValueId> captured = std::span(mapped.inputs).subspan(1);
   std::vector<ValueId> captures;

@@ -42,7 +42,11 @@ Graph Specializer::run(const Graph& source, const std::vector<std::string>& outp
   for (const std::string& name : outputs) roots.push_back(source.require(name));
   Ids ids(source.values().size(), kNoValue);
   append(source, needed_nodes(source, roots), ids);
-  for (const ValueId root : roots) result_.outputs.push_back(leaf_or(source, ids, root));
+  for (const ValueId root : roots) {
+    result_.outputs.push_back(leaf_or(source, ids, root));
+    if (is_list(result_.outputs.back()))
+      throw user_error("output '{}' is a sequence, which is not supported", source.value(root).name);
+  }
   return std::move(result_);
 }
 
@@ -70,7 +74,9 @@ void Specializer::append(const Graph& source, const std::vector<bool>& needed, I
     Node mapped = node;
     for (ValueId& id : mapped.inputs)
       if (id != kNoValue) id = leaf_or(source, ids, id);
-    if (!append_control(source, node, mapped, ids)) append_node(source, node, mapped, ids);
+    if (append_list(source, node, mapped, ids) || append_control(source, node, mapped, ids)) continue;
+    require_tensors(mapped);
+    append_node(source, node, mapped, ids);
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,5 +33,13 @@ struct NeedsInput {
 
 // Whether the node is an If, Loop or Scan, which specialize() handles: they are in no operator family.
 bool is_control_flow(const Node& node);
+// Whether the node works on sequences or optional values, which specialize() resolves: they are in no family either.
+bool is_list_operator(const Node& node);
+struct ListOperator {
+  const char* name;
+  int since;
+  const char* gradient;  // "yes", or why there is none
+};
+std::span<const ListOperator> list_operators();
 
 }  // namespace retune

@@ -1,5 +1,7 @@
 // How specialize() works, for the files that do it: specialize.cc brings over leaves and nodes, control_flow.cc puts
-// the bodies of If, Loop and Scan in the place of their nodes, late_control_flow.cc makes graphs of their own of those
+// the bodies of If, Loop and Scan in the place of their nodes, batched_scan.cc those of Scan's first form, sequences.cc
+// resolves lists of values,
+// late_control_flow.cc makes graphs of their own of those
 // that must wait for run time. Others include specialize.h.
 #pragma once
 
@@ -39,6 +41,10 @@ struct Repetition {
   std::vector<ValueId> roots() const;  // the body's outputs that are needed
   std::size_t scan_count() const { return body->outputs.size() - states.size() - (counted ? 1 : 0); }
 };
+
+// Splits the inputs of a Loop or Scan into those of its own and what its body captures; user error where they do not
+// fit the body.
+Repetition read_repetition(const Node& node);
 
 // The number that a node is steered by; a user error that calls it `what` if the tensor holds none or several.
 std::int64_t single_integer(const Tensor& tensor, const Node& node, const char* what);
@@ -118,10 +124,33 @@ class Specializer {
   std::optional<std::string> unroll(const Repetition& loop, std::vector<ValueId>& outputs);
   Trip append_trip(const Repetition& loop, std::int64_t number, const std::vector<ValueId>& states,
                    const std::vector<ValueId>& slices);
-  std::vector<ValueId> slices_of(const Repetition& loop, std::size_t index, std::int64_t trips);
+  std::vector<ValueId> split_along(const Node& origin, ValueId whole, std::int64_t axis);
+  ValueId stack_along(const Node& origin, std::vector<ValueId> values, std::int64_t axis);
+  std::vector<ValueId> slices_of(const Repetition& loop, std::size_t index);
   ValueId stack(const Repetition& loop, std::size_t scan, std::vector<ValueId> values);
   std::vector<ValueId> empty_scans(const Repetition& loop);
   ValueId reshaped(const Node& origin, ValueId value, const Shape& shape);
+
+  // sequences.cc: lists of values, which ids below kNoValue name
+  struct List {
+    std::vector<ValueId> elements;
+    bool optional = false;  // one element or none
+  };
+  static bool is_list(ValueId id);
+  ValueId add_list(std::vector<ValueId> elements, bool optional);
+  const List& list(const Node& node, std::size_t input) const;
+  static void require_tensors(const Node& node);
+  bool append_list(const Graph& source, const Node& node, const Node& mapped, Ids& ids);
+  std::vector<ValueId> list_results(const Node& node);
+  std::int64_t list_position(const Node& node, std::size_t input, std::int64_t count, std::int64_t fallback);
+  ValueId split_to_list(const Node& node);
+  ValueId join_list(const Node& node);
+  std::vector<ValueId> map_list(const Node& node);
+
+  // batched_scan.cc
+  void append_batched_scan(const Graph& source, const Node& node, const Node& mapped, Ids& ids);
+  ValueId first_steps(const Node& origin, ValueId sequence, std::int64_t count);
+  ValueId padded_steps(const Node& origin, ValueId sequence, std::int64_t count);
 
   // late_control_flow.cc
   ValueId capture(ValueId outer);
@@ -143,8 +172,9 @@ class Specializer {
   Specializer* outer_ = nullptr;         // of a body that becomes a graph of its own
   std::map<ValueId, ValueId> captured_;  // the outer one's values: what they are here
   std::vector<ValueId> captures_;        // those of them that are inputs here
-  int depth_ = 0;                        // of bodies within bodies
-  int unrolling_ = 0;                    // how many of them are being unrolled
+  std::vector<List> lists_;
+  int depth_ = 0;      // of bodies within bodies
+  int unrolling_ = 0;  // how many of them are being unrolled
   std::size_t first_unrolled_ = 0;
   Budget own_budget_;
   Budget& budget_;  // the outermost one's

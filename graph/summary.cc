@@ -30,7 +30,8 @@ void count(const Graph& graph, GraphSummary& summary) {
     const std::string name = node.domain.empty() ? node.op : node.domain + "." + node.op;
     ++summary.nodes;
     ++summary.operators[name];
-    if (!is_control_flow(node) && OpRegistry::standard().find(node.domain, node.op, node.version) == nullptr)
+    if (!is_control_flow(node) && !is_list_operator(node) &&
+        OpRegistry::standard().find(node.domain, node.op, node.version) == nullptr)
       ++summary.unsupported[name];
     for (const auto& [key, attribute] : node.attributes.items())
       if (const auto* body = std::get_if<std::shared_ptr<const Graph>>(&attribute)) count(**body, summary);

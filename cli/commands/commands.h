@@ -14,6 +14,7 @@ Command grad_command();
 Command help_command();
 Command inspect_command();
 Command methods_command();
+Command operators_command();
 Command patch_apply_command();
 Command patch_diff_command();
 Command patch_merge_command();

@@ -7,6 +7,7 @@
 #include "cli/console.h"
 #include "cli/session_flags.h"
 #include "cli/work_bar.h"
+#include "graph/operator_table.h"
 #include "tensor/error.h"
 
 namespace retune {
@@ -19,7 +20,9 @@ int conformance(const Arguments& arguments, Console& console) {
     WorkBar bar(console, "tests");
     return run_conformance(arguments.path("FOLDER"), session, {}, bar.parts("tests"));
   }();
-  if (arguments.on("json")) {
+  if (arguments.on("markdown")) {
+    console.out() << conformance_table(result);
+  } else if (arguments.on("json")) {
     console.print({{"passed", result.passed},
                    {"failed", result.failed},
                    {"unsupported", result.unsupported},
@@ -44,6 +47,9 @@ Command conformance_command() {
           "Runs tests in the layout of ONNX's backend suite (test_*/model.onnx with test_data_set_*/*.pb). Exit 4 if "
           "any of them fails.",
       .positionals = {{.name = "FOLDER", .meaning = "a folder of test_* folders"}},
+      .flags = {{.name = "markdown",
+                 .type = Flag::Type::kSwitch,
+                 .meaning = "print the counts of every operator as the table of docs/operators.md"}},
       .example = "retune conformance onnx/backend/test/data/node\n\n...\n1034 passed, 0 failed, 251 unsupported",
       .run = conformance};
 }

@@ -1,16 +1,17 @@
 // Activation functions: y = f(x) with an entry for the derivative beside each, so that forward and gradient are one
 // pass each.
 //
-// ONNX: Tanh Sigmoid Relu LeakyRelu Elu Selu Softplus Softsign HardSigmoid HardSwish Gelu(20) Swish(24); com.microsoft:
-// Gelu QuickGelu, BiasGelu and FastGelu with their optional bias [D]. The gradient of F is the private operator
-// "FGrad": (x or y, cotangent) to cotangent * f'.
+// ONNX: Tanh Sigmoid Relu LeakyRelu Elu Celu(12) Selu Softplus Softsign HardSigmoid HardSwish ThresholdedRelu(10)
+// Shrink(9) Mish(18) Gelu(20) Swish(24) SwiGLU(28); com.microsoft: Gelu QuickGelu, BiasGelu and FastGelu with their
+// optional bias [D]. The gradient of F is the private operator "FGrad": (x or y, cotangent) to cotangent * f'.
 //
 // At kinks the derivative is that of the side the sources take: Relu'(0) = 0, LeakyRelu'(0) = alpha, HardSigmoid and
-// HardSwish the flat side's (0 at the ends of the ramp).
+// HardSwish the flat side's (0 at the ends of the ramp), ThresholdedRelu and Shrink that of the side the value takes.
 #include <cmath>
 #include <numbers>
 
 #include "graph/graph_builder.h"
+#include "graph/ops/body.h"
 #include "graph/ops/families.h"
 #include "graph/ops/map.h"
 #include "graph/ops/vector_math.h"
@@ -88,6 +89,21 @@ struct EluFunction {
   double alpha;
 };
 
+// alpha (exp(x / alpha) - 1) below 0, x above: slope 1 on both sides of 0. Barron 2017, arXiv:1704.07483, eq. 2.
+struct CeluFunction {
+  static constexpr bool kFromOutput = false;
+  explicit CeluFunction(const Attributes& attributes) : alpha(attributes.f("alpha", 1.0)) {}
+  template <class T>
+  T value(T x) const {
+    return x < T{0} ? static_cast<T>(alpha) * std::expm1(x / static_cast<T>(alpha)) : x;
+  }
+  template <class T>
+  T slope(T x) const {
+    return x < T{0} ? vector_math::exp(x / static_cast<T>(alpha)) : T{1};
+  }
+  double alpha;
+};
+
 // Klambauer et al. 2017, arXiv:1706.02515, eq. 2.
 struct SeluFunction {
   static constexpr bool kFromOutput = false;
@@ -153,6 +169,54 @@ struct HardSigmoidFunction {
     return r > T{0} && r < T{1} ? static_cast<T>(alpha) : T{0};
   }
   double alpha, beta;
+};
+
+// x above alpha, else 0.
+struct ThresholdedReluFunction {
+  static constexpr bool kFromOutput = false;
+  explicit ThresholdedReluFunction(const Attributes& attributes) : alpha(attributes.f("alpha", 1.0)) {}
+  template <class T>
+  T value(T x) const {
+    return x > static_cast<T>(alpha) ? x : T{0};
+  }
+  template <class T>
+  T slope(T x) const {
+    return x > static_cast<T>(alpha) ? T{1} : T{0};
+  }
+  double alpha;
+};
+
+// Nothing within [-lambd, lambd], and what is outside moved towards 0 by bias. Integers are shrunk as floats.
+struct ShrinkFunction {
+  static constexpr bool kFromOutput = false;
+  explicit ShrinkFunction(const Attributes& attributes)
+      : bias(attributes.f("bias", 0.0)), lambd(attributes.f("lambd", 0.5)) {}
+  template <class T>
+  T value(T x) const {
+    const auto wide = static_cast<double>(x);
+    return wide < -lambd ? static_cast<T>(wide + bias) : wide > lambd ? static_cast<T>(wide - bias) : T{0};
+  }
+  template <class T>
+  T slope(T x) const {
+    return static_cast<double>(x) < -lambd || static_cast<double>(x) > lambd ? T{1} : T{0};
+  }
+  double bias, lambd;
+};
+
+// x tanh(softplus(x)). Misra 2019, arXiv:1908.08681, eq. 1.
+struct MishFunction {
+  static constexpr bool kFromOutput = false;
+  explicit MishFunction(const Attributes& attributes) : softplus(attributes) {}
+  template <class T>
+  T value(T x) const {
+    return x * vector_math::tanh(softplus.value(x));
+  }
+  template <class T>
+  T slope(T x) const {
+    const T gate = vector_math::tanh(softplus.value(x));
+    return gate + x * (T{1} - gate * gate) * vector_math::sigmoid(x);
+  }
+  SoftplusFunction softplus;
 };
 
 // x * HardSigmoid(x; 1/6, 1/2).
@@ -243,9 +307,10 @@ void grad_forward(ForwardContext& ctx) {
   });
 }
 
-// Relu alone is defined on integers too, from version 14 on.
-void relu_forward(ForwardContext& ctx) {
-  const ReluFunction function(ctx.attributes());
+// Relu (from version 14 on) and Shrink are defined on integers too.
+template <class F>
+void number_forward(ForwardContext& ctx) {
+  const F function(ctx.attributes());
   visit_number(ctx.in(0).dtype(), [&]<class T>(T) {
     map(ctx.pool(), ctx.in(0).numel(), ctx.in(0).data<T>(), ctx.out(0).mutable_data<T>(),
         [function](T x) { return function.value(x); });
@@ -280,6 +345,12 @@ void infer_relu(InferContext& ctx) {
   ctx.same_as_input();
 }
 
+void infer_shrink(InferContext& ctx) {
+  require_inputs(ctx, 1);
+  if (ctx.dtype(0) == DType::kBool) throw user_error("input 0 has type bool, expected a number");
+  ctx.same_as_input();
+}
+
 template <class F>
 void vjp(VjpContext& ctx) {
   const ValueId point = F::kFromOutput ? ctx.out() : ctx.in(0);
@@ -294,6 +365,18 @@ void add_activation(std::vector<Op>& ops, std::string domain, const std::string&
                  .infer = infer_activation,
                  .forward = forward<F>,
                  .vjp = vjp<F>});
+  ops.push_back({.domain = "retune",
+                 .name = name + "Grad",
+                 .infer = infer_activation,
+                 .forward = grad_forward<F>,
+                 .no_vjp = kIsGradient});
+}
+
+// Of ONNX, on integers too.
+template <class F>
+void add_number_activation(std::vector<Op>& ops, const std::string& name, int since, void (*infer)(InferContext&)) {
+  ops.push_back(
+      {.domain = "", .name = name, .since = since, .infer = infer, .forward = number_forward<F>, .vjp = vjp<F>});
   ops.push_back({.domain = "retune",
                  .name = name + "Grad",
                  .infer = infer_activation,
@@ -334,6 +417,18 @@ void biased_vjp(VjpContext& ctx) {
   if (ctx.wants(1)) ctx.give(1, b.sum_to(gradient, ctx.shape(ctx.in(1))));
 }
 
+// Swish(a) b. Shazeer 2020, arXiv:2002.05202, eq. 6.
+Graph swiglu_body(const InferContext& ctx) {
+  require_inputs(ctx, 2);
+  require_float(ctx, 0);
+  require_same_dtype(ctx, 0, 1);
+  Body body(ctx);
+  GraphBuilder& b = body.builder();
+  const ValueId gate =
+      b.ops("com.microsoft", "QuickGelu", {body.in(0)}, {{"alpha", ctx.attributes().f("alpha", 1.0)}}, {""})[0];
+  return body.finish({b.mul(gate, body.in(1))});
+}
+
 }  // namespace
 
 std::vector<Op> activation_ops() {
@@ -342,25 +437,25 @@ std::vector<Op> activation_ops() {
   add_activation<SigmoidFunction>(ops, "", "Sigmoid", 1);
   add_activation<LeakyReluFunction>(ops, "", "LeakyRelu", 1);
   add_activation<EluFunction>(ops, "", "Elu", 1);
+  add_activation<CeluFunction>(ops, "", "Celu", 12);
   add_activation<SeluFunction>(ops, "", "Selu", 1);
   add_activation<SoftplusFunction>(ops, "", "Softplus", 1);
   add_activation<SoftsignFunction>(ops, "", "Softsign", 1);
   add_activation<HardSigmoidFunction>(ops, "", "HardSigmoid", 1);
   add_activation<HardSwishFunction>(ops, "", "HardSwish", 14);
+  add_activation<ThresholdedReluFunction>(ops, "", "ThresholdedRelu", 10);
+  add_activation<MishFunction>(ops, "", "Mish", 18);
   add_activation<SwishFunction<false>>(ops, "", "Swish", 24);
   add_activation<SwishFunction<true>>(ops, "com.microsoft", "QuickGelu", 1);
-  ops.push_back({.domain = "", .name = "Relu", .infer = infer_relu, .forward = relu_forward, .vjp = vjp<ReluFunction>});
-  ops.push_back({.domain = "retune",
-                 .name = "ReluGrad",
-                 .infer = infer_activation,
-                 .forward = grad_forward<ReluFunction>,
-                 .no_vjp = kIsGradient});
+  add_number_activation<ReluFunction>(ops, "Relu", 1, infer_relu);
+  add_number_activation<ShrinkFunction>(ops, "Shrink", 9, infer_shrink);
   ops.push_back({.domain = "",
                  .name = "Gelu",
                  .since = 20,
                  .infer = infer_activation,
                  .forward = gelu_forward,
                  .vjp = vjp<ErfGelu>});
+  ops.push_back({.domain = "", .name = "SwiGLU", .since = 28, .body = swiglu_body});
   ops.push_back({.domain = "com.microsoft",
                  .name = "Gelu",
                  .infer = infer_activation,

@@ -39,12 +39,34 @@ void follows(const std::string& domain, const std::string& op, int version, cons
   check(large);
 }
 
+TEST(ActivationOps, SwigluGatesItsSecondInput) {
+  for (const double alpha : {1.0, 0.5})
+    check({.op = "SwiGLU",
+           .version = 28,
+           .inputs = {random_f64({3, 5}, 1, -3, 3), random_f64({3, 5}, 2)},
+           .attributes = {{"alpha", alpha}},
+           .reference =
+               [alpha](const std::vector<Tensor>& in) {
+                 Tensor y = in[0].copy();
+                 for (std::int64_t i = 0; i < 15; ++i)
+                   y.mutable_data<double>()[i] *= logistic(alpha * in[0].data<double>()[i]) * in[1].data<double>()[i];
+                 return std::vector<Tensor>{y};
+               },
+           .gradients = {0, 1}});
+}
+
 TEST(ActivationOps, FollowTheirDefinitions) {
   follows("", "Tanh", 13, {}, [](double x) { return std::tanh(x); });
   follows("", "Sigmoid", 13, {}, logistic);
   follows("", "Relu", 14, {}, [](double x) { return std::max(x, 0.0); });
   follows("", "LeakyRelu", 16, {{"alpha", 0.2}}, [](double x) { return x < 0 ? 0.2 * x : x; });
   follows("", "Elu", 6, {{"alpha", 1.5}}, [](double x) { return x < 0 ? 1.5 * (std::exp(x) - 1) : x; });
+  follows("", "Celu", 12, {{"alpha", 1.7}}, [](double x) { return x < 0 ? 1.7 * (std::exp(x / 1.7) - 1) : x; });
+  follows("", "ThresholdedRelu", 10, {{"alpha", 0.8}}, [](double x) { return x > 0.8 ? x : 0; });
+  follows("", "Shrink", 9, {{"bias", 0.3}, {"lambd", 0.9}}, [](double x) {
+    return x < -0.9 ? x + 0.3 : x > 0.9 ? x - 0.3 : 0;
+  });
+  follows("", "Mish", 18, {}, [](double x) { return x * std::tanh(std::log(1 + std::exp(x))); });
   follows("", "Selu", 6, {{"alpha", 2.0}, {"gamma", 3.0}},
           [](double x) { return 3 * (x > 0 ? x : 2 * (std::exp(x) - 1)); });
   follows("", "Softplus", 1, {}, [](double x) { return std::log(1 + std::exp(x)); });

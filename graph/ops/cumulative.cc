@@ -1,5 +1,8 @@
-// CumSum: running sums along an axis (input 1, a scalar); `exclusive` leaves the element itself out, `reverse` runs
-// from the end.
+// CumSum (11) and CumProd (26): running sums and products along an axis (input 1, a scalar); `exclusive` leaves the
+// element itself out, `reverse` runs from the end.
+//
+// The gradient of a product divides by nothing, so that zeros may stand in it: the private operator CumProdGrad(x,
+// axis, g) is dx_i = (product of those before i) s_i with s_i = g_i + x_{i+1} s_{i+1} (g moved by one where exclusive).
 #include <algorithm>
 
 #include "graph/graph_builder.h"
@@ -17,35 +20,97 @@ void infer_cum_sum(InferContext& ctx) {
   ctx.set(0, ctx.dtype(0), ctx.shape(0));
 }
 
-void cum_sum_forward(ForwardContext& ctx) {
+// A tensor as lines along an axis, walked forwards or backwards.
+struct Walk {
+  std::int64_t extent = 1, inner = 1, outer = 1;
+  bool exclusive = false, reverse = false;
+
+  std::int64_t count() const { return outer * inner; }
+  std::int64_t grain() const { return std::max<std::int64_t>(1, kElementGrain / std::max<std::int64_t>(extent, 1)); }
+  // The element that is met at `step` of a line.
+  std::int64_t at(std::int64_t line, std::int64_t step) const {
+    return line / inner * extent * inner + line % inner + (reverse ? extent - 1 - step : step) * inner;
+  }
+};
+
+Walk walk_of(const ForwardContext& ctx) {
   const Shape& shape = ctx.in(0).shape();
   const int axis = normalize_axis(ctx.in(1).to_i64()[0], shape.rank());
-  const bool exclusive = ctx.attributes().i("exclusive", 0) != 0;
-  const bool reverse = ctx.attributes().i("reverse", 0) != 0;
-  const std::int64_t extent = shape[axis], inner = shape.product(axis + 1, shape.rank()),
-                     outer = shape.product(0, axis);
+  return {shape[axis], shape.product(axis + 1, shape.rank()), shape.product(0, axis),
+          ctx.attributes().i("exclusive", 0) != 0, ctx.attributes().i("reverse", 0) != 0};
+}
+
+// Integers wrap around.
+struct Sum {
+  static constexpr int kStart = 0;
+  template <class T>
+  static T join(T a, T b) {
+    if constexpr (std::is_integral_v<T>)
+      return static_cast<T>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
+    else
+      return a + b;
+  }
+};
+struct Product {
+  static constexpr int kStart = 1;
+  template <class T>
+  static T join(T a, T b) {
+    if constexpr (std::is_integral_v<T>)
+      return static_cast<T>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));
+    else
+      return a * b;
+  }
+};
+
+template <class F>
+void running_forward(ForwardContext& ctx) {
+  const Walk walk = walk_of(ctx);
   visit_number(ctx.in(0).dtype(), [&]<class T>(T) {
     const T* x = ctx.in(0).data<T>();
     T* y = ctx.out(0).mutable_data<T>();
-    ctx.pool().parallel_for(
-        outer * inner, std::max<std::int64_t>(1, kElementGrain / std::max<std::int64_t>(extent, 1)),
-        [=](std::int64_t begin, std::int64_t end) {
-          for (std::int64_t line = begin; line < end; ++line) {
-            const std::int64_t start = line / inner * extent * inner + line % inner;
-            T sum{0};
-            for (std::int64_t step = 0; step < extent; ++step) {
-              const std::int64_t at = start + (reverse ? extent - 1 - step : step) * inner;
-              T next;
-              if constexpr (std::is_integral_v<T>)
-                next = static_cast<T>(static_cast<std::uint64_t>(sum) + static_cast<std::uint64_t>(x[at]));
-              else
-                next = sum + x[at];
-              y[at] = exclusive ? sum : next;
-              sum = next;
-            }
-          }
-        });
+    ctx.pool().parallel_for(walk.count(), walk.grain(), [=](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t line = begin; line < end; ++line) {
+        T total{F::kStart};
+        for (std::int64_t step = 0; step < walk.extent; ++step) {
+          const std::int64_t at = walk.at(line, step);
+          const T next = F::join(total, x[at]);
+          y[at] = walk.exclusive ? total : next;
+          total = next;
+        }
+      }
+    });
   });
+}
+
+void infer_cum_prod_grad(InferContext& ctx) { ctx.set(0, ctx.dtype(0), ctx.shape(0)); }
+
+void cum_prod_grad_forward(ForwardContext& ctx) {
+  const Walk walk = walk_of(ctx);
+  visit_float(ctx.in(0).dtype(), [&]<class T>(T) {
+    const T *x = ctx.in(0).data<T>(), *g = ctx.in(2).data<T>();
+    T* dx = ctx.out(0).mutable_data<T>();
+    ctx.pool().parallel_for(walk.count(), walk.grain(), [=](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t line = begin; line < end; ++line) {
+        T before{1}, behind{0};
+        for (std::int64_t step = 0; step < walk.extent; ++step) {
+          dx[walk.at(line, step)] = before;
+          before *= x[walk.at(line, step)];
+        }
+        for (std::int64_t step = walk.extent; step-- > 0;) {
+          // behind holds s of the next step; what an exclusive product gives out at a step is that before it.
+          const bool last = step + 1 == walk.extent;
+          const T own = !walk.exclusive ? g[walk.at(line, step)] : last ? T{0} : g[walk.at(line, step + 1)];
+          behind = own + (last ? T{0} : x[walk.at(line, step + 1)] * behind);
+          dx[walk.at(line, step)] *= behind;
+        }
+      }
+    });
+  });
+}
+
+void cum_prod_vjp(VjpContext& ctx) {
+  if (ctx.wants(0))
+    ctx.give(0, ctx.builder().private_op("CumProdGrad", {ctx.in(0), ctx.in(1), ctx.cotangent()}, ctx.attributes()));
 }
 
 // Element i is in the sums of all that come after it: the same operator from the other end.
@@ -63,8 +128,19 @@ std::vector<Op> cumulative_ops() {
            .name = "CumSum",
            .since = 11,
            .infer = infer_cum_sum,
-           .forward = cum_sum_forward,
-           .vjp = cum_sum_vjp}};
+           .forward = running_forward<Sum>,
+           .vjp = cum_sum_vjp},
+          {.domain = "",
+           .name = "CumProd",
+           .since = 26,
+           .infer = infer_cum_sum,
+           .forward = running_forward<Product>,
+           .vjp = cum_prod_vjp},
+          {.domain = "retune",
+           .name = "CumProdGrad",
+           .infer = infer_cum_prod_grad,
+           .forward = cum_prod_grad_forward,
+           .no_vjp = kIsGradient}};
 }
 
 }  // namespace retune

@@ -1,4 +1,5 @@
-// Functions of one element: y = f(x). ONNX: Neg Abs Exp Log Sqrt Reciprocal Erf Cos Sin Tan Floor Ceil Round Sign.
+// Functions of one element: y = f(x). ONNX: Neg Abs Exp Log Sqrt Reciprocal Erf Floor Ceil Round Sign; Cos Sin Tan Acos
+// Asin Atan (7), and of the hyperbola Cosh Sinh Acosh Asinh Atanh (9; Tanh is an activation).
 //
 // Gradients are composed of standard operators. At the kink: Abs'(0) = 0, since Sign(0) = 0; the derivative of a step
 // is 0 everywhere.
@@ -89,6 +90,14 @@ RETUNE_FUNCTION(Inverse, T{1} / x);
 RETUNE_FUNCTION(Cosine, std::cos(x));
 RETUNE_FUNCTION(Sine, std::sin(x));
 RETUNE_FUNCTION(Tangent, std::tan(x));
+RETUNE_FUNCTION(ArcCosine, std::acos(x));
+RETUNE_FUNCTION(ArcSine, std::asin(x));
+RETUNE_FUNCTION(ArcTangent, std::atan(x));
+RETUNE_FUNCTION(HyperbolicCosine, std::cosh(x));
+RETUNE_FUNCTION(HyperbolicSine, std::sinh(x));
+RETUNE_FUNCTION(AreaCosine, std::acosh(x));
+RETUNE_FUNCTION(AreaSine, std::asinh(x));
+RETUNE_FUNCTION(AreaTangent, std::atanh(x));
 RETUNE_FUNCTION(RoundDown, std::floor(x));
 RETUNE_FUNCTION(RoundUp, std::ceil(x));
 RETUNE_FUNCTION(RoundToEven, std::nearbyint(x));
@@ -139,6 +148,27 @@ void tan_vjp(VjpContext& ctx) {
   ctx.give(0, b.mul(ctx.cotangent(), b.add(b.mul(ctx.out(), ctx.out()), 1.0)));
 }
 
+void cosh_vjp(VjpContext& ctx) {
+  GraphBuilder& b = ctx.builder();
+  ctx.give(0, b.mul(ctx.cotangent(), b.op("Sinh", {ctx.in(0)})));
+}
+
+void sinh_vjp(VjpContext& ctx) {
+  GraphBuilder& b = ctx.builder();
+  ctx.give(0, b.mul(ctx.cotangent(), b.op("Cosh", {ctx.in(0)})));
+}
+
+// The inverse functions' derivatives are powers of s x^2 + c: asin' = 1 / sqrt(1 - x^2) = -acos', asinh' = 1 / sqrt(x^2
+// + 1), acosh' = 1 / sqrt(x^2 - 1), atan' = 1 / (1 + x^2), atanh' = 1 / (1 - x^2).
+template <int s, int c, bool root, int sign = 1>
+void inverse_vjp(VjpContext& ctx) {
+  GraphBuilder& b = ctx.builder();
+  const ValueId square = b.mul(ctx.in(0), ctx.in(0));
+  ValueId divisor = b.add(s < 0 ? b.neg(square) : square, double{c});
+  if (root) divisor = b.op("Sqrt", {divisor});
+  ctx.give(0, b.div(sign < 0 ? b.neg(ctx.cotangent()) : ctx.cotangent(), divisor));
+}
+
 Op float_op(std::string name, void (*forward)(ForwardContext&), void (*vjp)(VjpContext&)) {
   return {.domain = "", .name = std::move(name), .since = 1, .infer = infer_float, .forward = forward, .vjp = vjp};
 }
@@ -162,6 +192,14 @@ std::vector<Op> elementwise_ops() {
       float_op("Cos", float_forward<Cosine>, cos_vjp),
       float_op("Sin", float_forward<Sine>, sin_vjp),
       float_op("Tan", float_forward<Tangent>, tan_vjp),
+      float_op("Acos", float_forward<ArcCosine>, inverse_vjp<-1, 1, true, -1>),
+      float_op("Asin", float_forward<ArcSine>, inverse_vjp<-1, 1, true>),
+      float_op("Atan", float_forward<ArcTangent>, inverse_vjp<1, 1, false>),
+      float_op("Cosh", float_forward<HyperbolicCosine>, cosh_vjp),
+      float_op("Sinh", float_forward<HyperbolicSine>, sinh_vjp),
+      float_op("Acosh", float_forward<AreaCosine>, inverse_vjp<1, -1, true>),
+      float_op("Asinh", float_forward<AreaSine>, inverse_vjp<1, 1, true>),
+      float_op("Atanh", float_forward<AreaTangent>, inverse_vjp<-1, 1, false>),
       float_op("Floor", float_forward<RoundDown>, zero_vjp),
       float_op("Ceil", float_forward<RoundUp>, zero_vjp),
       float_op("Round", float_forward<RoundToEven>, zero_vjp),

@@ -36,6 +36,14 @@ TEST(ElementwiseOps, FunctionsAndTheirSlopesFollowTheStandardLibrary) {
       {"Cos", [](double x) { return std::cos(x); }, -4, 4},
       {"Sin", [](double x) { return std::sin(x); }, -4, 4},
       {"Tan", [](double x) { return std::tan(x); }, -1.2, 1.2},
+      {"Acos", [](double x) { return std::acos(x); }, -0.9, 0.9},
+      {"Asin", [](double x) { return std::asin(x); }, -0.9, 0.9},
+      {"Atan", [](double x) { return std::atan(x); }, -3, 3},
+      {"Cosh", [](double x) { return std::cosh(x); }, -2, 2},
+      {"Sinh", [](double x) { return std::sinh(x); }, -2, 2},
+      {"Acosh", [](double x) { return std::acosh(x); }, 1.2, 4},
+      {"Asinh", [](double x) { return std::asinh(x); }, -3, 3},
+      {"Atanh", [](double x) { return std::atanh(x); }, -0.9, 0.9},
   };
   for (const Smooth& function : functions) {
     const auto naive = [&](const std::vector<Tensor>& inputs) { return each(inputs, function.f); };

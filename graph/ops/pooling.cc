@@ -2,7 +2,9 @@
 // axes.
 //
 //   AveragePool   mean of the window's elements inside the image; with count_include_pad padding counts as zeros
-//   MaxPool       largest element of the window; optional second output: its index in x, flattened
+//   SumPool       private: their sum, with attribute sum = 1
+//   MaxPool       largest element of the window; optional second output: its index in x, flattened by rows, or with
+//                 storage_order = 1 by columns within a plane
 //
 // Gradients: an average spreads g / count over its window; a maximum gives g to its element, the first of equal ones,
 // as PyTorch does. Private operators AveragePoolGrad(g) and MaxPoolGrad(x, g), a plane (one channel of one image) at a
@@ -21,7 +23,6 @@ namespace retune {
 namespace {
 
 Window pool_window(const Attributes& attributes, const Shape& x) {
-  if (attributes.i("storage_order", 0) != 0) throw user_error("storage_order 1 is not supported");
   const std::vector<std::int64_t> kernel = attributes.ints("kernel_shape");
   if (kernel.empty()) throw user_error("attribute kernel_shape is missing");
   const Window w = window_of(attributes, x, kernel);
@@ -76,8 +77,12 @@ std::int64_t taps_between(const Window& w, std::size_t axis, std::int64_t positi
   return count;
 }
 
+bool counts_padding(const Attributes& attributes) { return attributes.i("count_include_pad", 0) != 0; }
+
 // What each output position's sum is divided by.
-std::vector<std::int64_t> divisors(const Window& w, bool count_padding) {
+std::vector<std::int64_t> divisors(const Window& w, const Attributes& attributes) {
+  if (attributes.i("sum", 0) != 0) return std::vector<std::int64_t>(static_cast<std::size_t>(w.output_size()), 1);
+  const bool count_padding = counts_padding(attributes);
   std::vector<std::int64_t> result;
   result.reserve(static_cast<std::size_t>(w.output_size()));
   for (std::int64_t output = 0; output < w.output_size(); ++output) {
@@ -96,12 +101,10 @@ std::int64_t planes_per_chunk(const Window& w) {
   return std::max<std::int64_t>(1, kElementGrain / std::max<std::int64_t>(w.output_size() * w.taps(), 1));
 }
 
-bool counts_padding(const Attributes& attributes) { return attributes.i("count_include_pad", 0) != 0; }
-
 void forward_average(ForwardContext& c) {
   const Shape& shape = c.in(0).shape();
   const Window w = pool_window(c.attributes(), shape);
-  const std::vector<std::int64_t> divisor = divisors(w, counts_padding(c.attributes()));
+  const std::vector<std::int64_t> divisor = divisors(w, c.attributes());
   visit_float(c.in(0).dtype(), [&]<class T>(T) {
     const T* x = c.in(0).data<T>();
     T* y = c.out(0).mutable_data<T>();
@@ -131,6 +134,13 @@ std::int64_t largest_tap(const Window& w, const T* image, std::int64_t output) {
 void forward_max(ForwardContext& c) {
   const Shape& shape = c.in(0).shape();
   const Window w = pool_window(c.attributes(), shape);
+  const bool by_columns = c.attributes().i("storage_order", 0) != 0;
+  // Where a pixel stands in its plane as the second output counts.
+  const auto stored = [&](std::int64_t at) {
+    if (!by_columns) return at;
+    const Window::Extents p = coordinates(at, w.input);
+    return (p[2] * w.input[1] + p[1]) * w.input[0] + p[0];
+  };
   const auto kernel = [&]<class T>(T) {
     const T* x = c.in(0).data<T>();
     T* y = c.out(0).mutable_data<T>();
@@ -140,7 +150,7 @@ void forward_max(ForwardContext& c) {
         const std::int64_t base = i / w.output_size() * w.input_size();
         const std::int64_t at = largest_tap(w, x + base, i % w.output_size());
         y[i] = at < 0 ? std::numeric_limits<T>::lowest() : x[base + at];
-        if (indices != nullptr) indices[i] = at < 0 ? -1 : base + at;
+        if (indices != nullptr) indices[i] = at < 0 ? -1 : base + stored(at);
       }
     });
   };
@@ -154,7 +164,7 @@ void infer_average_grad(InferContext& c) { c.set(0, c.dtype(0), Shape(c.attribut
 void forward_average_grad(ForwardContext& c) {
   const Shape& shape = c.out_type(0).shape;
   const Window w = pool_window(c.attributes(), shape);
-  const std::vector<std::int64_t> divisor = divisors(w, counts_padding(c.attributes()));
+  const std::vector<std::int64_t> divisor = divisors(w, c.attributes());
   visit_float(c.in(0).dtype(), [&]<class T>(T) {
     const T* g = c.in(0).data<T>();
     T* dx = c.out(0).mutable_data<T>();
@@ -248,6 +258,7 @@ std::vector<Op> pooling_ops() {
        .infer = infer_global_average,
        .forward = forward_global_average,
        .vjp = vjp_global_average},
+      {.domain = "retune", .name = "SumPool", .infer = infer_pool, .forward = forward_average, .vjp = vjp_average},
       {.domain = "retune",
        .name = "AveragePoolGrad",
        .infer = infer_average_grad,

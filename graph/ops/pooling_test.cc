@@ -135,6 +135,19 @@ TEST(Pooling, TakesVolumes) {
            .gradients = {0}});
 }
 
+TEST(MaxPool, CountsByColumnsWhereAsked) {
+  check({.op = "MaxPool",
+         .inputs = {Tensor::of<double>({1, 2, 2, 3}, {1, 2, 3, 4, 9, 6, 0, 7, 1, 8, 2, 3})},
+         .attributes = {{"kernel_shape", Ints{2, 2}}, {"storage_order", std::int64_t{1}}},
+         .outputs = 2,
+         .reference =
+             [](const std::vector<Tensor>&) {
+               return std::vector<Tensor>{Tensor::of<double>({1, 2, 1, 2}, {9, 9, 8, 7}),
+                                          Tensor::of<std::int64_t>({1, 2, 1, 2}, {3, 3, 6 + 1, 6 + 2})};
+             },
+         .gradients = {0}});
+}
+
 TEST(MaxPool, TakesBytes) {
   check({.op = "MaxPool",
          .inputs = {Tensor::of<std::int8_t>({1, 1, 4}, {-5, -9, -3, -7})},

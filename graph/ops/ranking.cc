@@ -1,11 +1,12 @@
-// Order along one axis: ArgMax ArgMin TopK. Equal elements keep their order (select_last_index turns it round for
-// ArgMax and ArgMin); NaN counts as larger than everything.
+// Order along one axis: ArgMax ArgMin TopK, and Hardmax: 1 at the first of the largest, 0 elsewhere. Equal elements
+// keep their order (select_last_index turns it round for ArgMax and ArgMin); NaN counts as larger than everything.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <numeric>
 
 #include "graph/graph_builder.h"
+#include "graph/ops/body.h"
 #include "graph/ops/families.h"
 #include "graph/ops/kernel.h"
 
@@ -168,12 +169,31 @@ void top_k_vjp(VjpContext& ctx) {
                            {{"axis", axis}, {"extent", x[static_cast<int>(axis)]}}));
 }
 
+// Before version 13 all axes from `axis` on are one.
+Graph hardmax_body(const InferContext& c) {
+  require_inputs(c, 1);
+  require_float(c, 0);
+  const Shape x = c.shape(0);
+  const bool old = c.version() < 13;
+  Body body(c);
+  GraphBuilder& b = body.builder();
+  const std::int64_t given = c.attributes().i("axis", old ? 1 : -1);
+  const int axis = normalize_axis(given, old ? x.rank() + 1 : x.rank());
+  const Shape shape = old ? Shape{x.product(0, axis), x.product(axis, x.rank())} : x;
+  const std::int64_t along = old ? 1 : axis;
+  const ValueId top = b.op("ArgMax", {b.reshape(body.in(0), shape)}, {{"axis", along}, {"keepdims", std::int64_t{0}}});
+  const ValueId values = b.constant(Tensor::of<double>({2}, {0, 1}).cast(c.dtype(0)));
+  const ValueId depth = b.constant(Tensor::scalar<std::int64_t>(shape[static_cast<int>(along)]));
+  return body.finish({b.reshape(b.op("OneHot", {top, depth, values}, {{"axis", along}}), x)});
+}
+
 }  // namespace
 
 std::vector<Op> ranking_ops() {
   return {
       {.domain = "", .name = "ArgMax", .infer = infer_arg, .forward = arg_forward<true>, .no_vjp = kOutputIsIndex},
       {.domain = "", .name = "ArgMin", .infer = infer_arg, .forward = arg_forward<false>, .no_vjp = kOutputIsIndex},
+      {.domain = "", .name = "Hardmax", .body = hardmax_body},
       {.domain = "", .name = "TopK", .infer = infer_top_k, .forward = top_k_forward, .vjp = top_k_vjp},
       {.domain = "retune",
        .name = "PutAlong",

@@ -1,4 +1,4 @@
-// Extents and views: Shape Size Reshape Unsqueeze Squeeze Flatten Identity Dropout. Nothing here moves an element.
+// Extents and views: Shape Size Reshape Unsqueeze Squeeze Flatten Identity. Nothing here moves an element.
 #include <algorithm>
 
 #include "graph/graph_builder.h"
@@ -123,28 +123,6 @@ void infer_identity(InferContext& ctx) {
   ctx.same_as_input();
 }
 
-// --- Dropout, which does nothing in a deployed model. Output 1 is the mask: bool from version 10 on.
-
-void infer_dropout(InferContext& ctx) {
-  require_inputs(ctx, 1);
-  if (ctx.has(2) && ctx.require_constant(2).to_i64().at(0) != 0) {
-    const double ratio = ctx.has(1) ? ctx.require_constant(1).to_f64().at(0) : 0.5;
-    if (ratio != 0)
-      throw user_error("training_mode with ratio {} is not supported: export the model for inference", ratio);
-  }
-  ctx.set(0, ctx.dtype(0), ctx.shape(0));
-  ctx.set(1, ctx.version() < 10 ? ctx.dtype(0) : DType::kBool, ctx.shape(0));
-}
-
-void dropout_forward(ForwardContext& ctx) {
-  ctx.set_out(0, ctx.in(0));
-  if (ctx.output_count() < 2 || !ctx.wants(1)) return;
-  const TypeShape& mask = ctx.out_type(1);
-  const Tensor ones =
-      Tensor::of<std::uint8_t>(mask.shape, std::vector<std::uint8_t>(static_cast<std::size_t>(mask.shape.numel()), 1));
-  ctx.set_out(1, ones.cast(mask.dtype));
-}
-
 Op view(std::string name, int since, void (*infer)(InferContext&)) {
   return {.domain = "",
           .name = std::move(name),
@@ -176,13 +154,6 @@ std::vector<Op> shape_ops() {
       view("Squeeze", 1, infer_squeeze),
       view("Flatten", 1, infer_flatten),
       view("Identity", 1, infer_identity),
-      {.domain = "",
-       .name = "Dropout",
-       .since = 7,
-       .infer = infer_dropout,
-       .forward = dropout_forward,
-       .vjp = view_vjp,
-       .takes_half = true},
   };
 }
 

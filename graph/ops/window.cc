@@ -6,20 +6,6 @@ namespace retune {
 
 namespace {
 
-constexpr std::int64_t kLongest = std::int64_t{1} << 31;  // of anything that is added or multiplied below
-
-// `name` as one number a spatial axis, each at least `least`.
-std::vector<std::int64_t> numbers(const Attributes& attributes, const char* name, std::size_t count, std::int64_t least,
-                                  std::int64_t fallback) {
-  std::vector<std::int64_t> values = attributes.ints(name);
-  if (values.empty()) values.assign(count, fallback);
-  if (values.size() != count) throw user_error("attribute {} has {} numbers, expected {}", name, values.size(), count);
-  for (const std::int64_t value : values)
-    if (value < least || value >= kLongest)
-      throw user_error("attribute {} holds {}, expected {} or more", name, value, least);
-  return values;
-}
-
 std::int64_t output_extent(const Window& w, std::size_t axis, bool ceil) {
   const std::int64_t span = (w.kernel[axis] - 1) * w.dilation[axis] + 1;
   const std::int64_t room = w.input[axis] + w.pad_begin[axis] + w.pad_end[axis] - span;
@@ -42,6 +28,17 @@ void pad_same(Window& w, std::size_t axis, bool upper) {
 
 }  // namespace
 
+std::vector<std::int64_t> window_numbers(const Attributes& attributes, const char* name, std::size_t count,
+                                         std::int64_t least, std::int64_t fallback) {
+  std::vector<std::int64_t> values = attributes.ints(name);
+  if (values.empty()) values.assign(count, fallback);
+  if (values.size() != count) throw user_error("attribute {} has {} numbers, expected {}", name, values.size(), count);
+  for (const std::int64_t value : values)
+    if (value < least || value >= kLongestWindow)
+      throw user_error("attribute {} holds {}, expected {} or more", name, value, least);
+  return values;
+}
+
 bool Window::is_pointwise() const {
   constexpr Extents kOnes{1, 1, 1}, kNone{0, 0, 0};
   return kernel == kOnes && stride == kOnes && pad_begin == kNone && pad_end == kNone;
@@ -60,15 +57,15 @@ Window window_of(const Attributes& attributes, const Shape& x, std::vector<std::
   w.spatial_rank = x.rank() - 2;
   const auto count = static_cast<std::size_t>(w.spatial_rank);
   if (kernel.size() != count) throw user_error("the kernel has {} spatial axes, the input {}", kernel.size(), count);
-  const auto strides = numbers(attributes, "strides", count, 1, 1),
-             dilations = numbers(attributes, "dilations", count, 1, 1);
-  const auto pads = numbers(attributes, "pads", 2 * count, 0, 0);
+  const auto strides = window_numbers(attributes, "strides", count, 1, 1),
+             dilations = window_numbers(attributes, "dilations", count, 1, 1);
+  const auto pads = window_numbers(attributes, "pads", 2 * count, 0, 0);
   const std::string mode = attributes.s("auto_pad", "NOTSET");
   if (mode != "NOTSET" && mode != "SAME_UPPER" && mode != "SAME_LOWER" && mode != "VALID")
     throw user_error("auto_pad '{}' is unknown", mode);
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t axis = 3 - count + i;
-    if (kernel[i] < 1 || kernel[i] >= kLongest)
+    if (kernel[i] < 1 || kernel[i] >= kLongestWindow)
       throw user_error("a kernel extent of {}; expected 1 or more", kernel[i]);
     w.input[axis] = x[static_cast<int>(2 + i)];
     w.kernel[axis] = kernel[i];

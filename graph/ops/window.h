@@ -27,6 +27,13 @@ struct Window {
   Shape output_shape(std::int64_t n, std::int64_t channels) const;
 };
 
+inline constexpr std::int64_t kLongestWindow = std::int64_t{1} << 31;  // of anything that windows add or multiply
+
+// Attribute `name` as `count` numbers from `least` to below kLongestWindow, each `fallback` where it is absent; user
+// error otherwise.
+std::vector<std::int64_t> window_numbers(const Attributes& attributes, const char* name, std::size_t count,
+                                         std::int64_t least, std::int64_t fallback);
+
 // From the attributes strides, dilations, pads, auto_pad and ceil_mode, for x [N, C, ((D,) H,) W]. User error for
 // another rank, for lengths that do not fit, and for a window larger than the padded input.
 Window window_of(const Attributes& attributes, const Shape& x, std::vector<std::int64_t> kernel);
