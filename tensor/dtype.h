@@ -1,8 +1,8 @@
 // Element types, with ONNX's own numbers (TensorProto.DataType), and the two 16-bit floats.
 //
-// What is narrower than a byte is packed as in ONNX files, so that mapped weights stay mapped: element i of the row-major
-// order takes bits [i * bits % 8, ...) of byte i * bits / 8 (the first in the low bits), and the last byte is filled up
-// with zeros. A Tensor counts its elements in numel() and its bytes in bytes(); narrow.h has the values.
+// What is narrower than a byte is packed as in ONNX files, so that mapped weights stay mapped: element i of the
+// row-major order takes bits [i * bits % 8, ...) of byte i * bits / 8 (the first in the low bits), and the last byte is
+// filled up with zeros. A Tensor counts its elements in numel() and its bytes in bytes(); narrow.h has the values.
 #pragma once
 
 #include <bit>

@@ -162,8 +162,8 @@ Tensor pack(DType dtype, const Tensor& codes) {
   auto* to = reinterpret_cast<std::uint8_t*>(result.mutable_raw());
   const std::int64_t per_byte = 8 / bits, count = codes.numel();
   for (std::int64_t i = 0; i < count; ++i)
-    to[i / per_byte] = static_cast<std::uint8_t>(
-        to[i / per_byte] | ((from[i] & ((1u << bits) - 1u)) << (i % per_byte * bits)));
+    to[i / per_byte] =
+        static_cast<std::uint8_t>(to[i / per_byte] | ((from[i] & ((1u << bits) - 1u)) << (i % per_byte * bits)));
   return result;
 }
 

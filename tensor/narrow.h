@@ -19,8 +19,8 @@ struct NarrowRounding {
   // Finite values and infinities beyond the largest become the largest; without, NaN, or infinity in E5M2. E2M1, which
   // has neither, always saturates. In E8M0 infinity is NaN either way.
   bool saturate = true;
-  // Of E8M0: to the power of two above, below, or the nearer one, the upper of two equally near. Others round to nearest
-  // even.
+  // Of E8M0: to the power of two above, below, or the nearer one, the upper of two equally near. Others round to
+  // nearest even.
   enum class Power : std::uint8_t { kUp, kDown, kNearest };
   Power power = Power::kUp;
 };

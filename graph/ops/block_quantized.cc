@@ -1,8 +1,9 @@
-// com.microsoft MatMulNBits (bits 2, 4, 8) and MatMulBnb4: products with a weight W [N, K] that is stored as codes with a
-// scale for each block (ONNX Runtime, docs/ContribOperators.md; NF4: Dettmers et al. 2023, QLoRA, appendix E).
+// com.microsoft MatMulNBits (bits 2, 4, 8) and MatMulBnb4: products with a weight W [N, K] that is stored as codes with
+// a scale for each block (ONNX Runtime, docs/ContribOperators.md; NF4: Dettmers et al. 2023, QLoRA, appendix E).
 //
-//   MatMulNBits   W[n, k] = (code[n, k] - zero[n, j]) scale[n, j], block j = k / block_size or g_idx[k]; Y = A W^T + bias
-//   MatMulBnb4    W[n, k] = table[code[n K + k]] absmax[(n K + k) / block_size]; Y = A W^T, with transB = 0 Y = A W
+//   MatMulNBits   W[n, k] = (code[n, k] - zero[n, j]) scale[n, j], block j = k / block_size or g_idx[k]; Y = A W^T +
+//   bias MatMulBnb4    W[n, k] = table[code[n K + k]] absmax[(n K + k) / block_size]; Y = A W^T, with transB = 0 Y = A
+//   W
 //
 // A few rows (decoding) read the codes directly, once; more rows decode a tile of W and multiply it. Both accumulate in
 // f32; accuracy_level, which lets a runtime do less, is not made use of.
@@ -170,11 +171,22 @@ struct Bnb4 {
   explicit Bnb4(const Attributes& attributes)
       : rows(required(attributes, "N")), columns(required(attributes, "K")), block(block_size_of(attributes)) {
     static constexpr double kFp4[8] = {0, 0.005208333333, 0.66666667, 1, 0.33333333, 0.5, 0.16666667, 0.25};
-    static constexpr double kNf4[16] = {-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453,
-                                        -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0,
-                                        0.07958029955625534, 0.16093020141124725, 0.24611230194568634,
-                                        0.33791524171829224, 0.44070982933044434, 0.5626170039176941,
-                                        0.7229568362236023, 1.0};
+    static constexpr double kNf4[16] = {-1.0,
+                                        -0.6961928009986877,
+                                        -0.5250730514526367,
+                                        -0.39491748809814453,
+                                        -0.28444138169288635,
+                                        -0.18477343022823334,
+                                        -0.09105003625154495,
+                                        0.0,
+                                        0.07958029955625534,
+                                        0.16093020141124725,
+                                        0.24611230194568634,
+                                        0.33791524171829224,
+                                        0.44070982933044434,
+                                        0.5626170039176941,
+                                        0.7229568362236023,
+                                        1.0};
     static constexpr auto kSignedFp4 = [] {
       std::array<double, 16> all{};
       for (std::size_t i = 0; i < 8; ++i) {
@@ -230,14 +242,9 @@ void multiply(ThreadPool& pool, const W& w, std::int64_t m, const T* a, T* y) {
     for (std::int64_t n = 0; n < w.rows; n += chunk) {
       const std::int64_t depth = std::min(chunk, w.rows - n);
       w.decode(n, depth, begin, end, decoded.get());
-      matrix_product(pool,
-                     {.m = m,
-                      .n = end - begin,
-                      .k = depth,
-                      .lda = w.rows,
-                      .ldc = w.columns,
-                      .beta = n == 0 ? 0.0 : 1.0},
-                     a + n, decoded.get(), y + begin);
+      matrix_product(
+          pool, {.m = m, .n = end - begin, .k = depth, .lda = w.rows, .ldc = w.columns, .beta = n == 0 ? 0.0 : 1.0},
+          a + n, decoded.get(), y + begin);
     }
   });
 }
@@ -245,20 +252,20 @@ void multiply(ThreadPool& pool, const W& w, std::int64_t m, const T* a, T* y) {
 // The same as multiply_by_transposed for few rows: a line of W is decoded, met with every row of A, and forgotten.
 template <class W, class T>
 void multiply_few(ThreadPool& pool, const W& w, std::int64_t m, const T* a, T* y) {
-  pool.parallel_for(w.rows, std::max<std::int64_t>(8, kElementGrain * 8 / w.columns),
-                    [&](std::int64_t begin, std::int64_t end) {
-                      std::vector<T> line(static_cast<std::size_t>(w.columns));
-                      for (std::int64_t n = begin; n < end; ++n) {
-                        w.decode(n, 1, 0, w.columns, line.data());
-                        for (std::int64_t i = 0; i < m; ++i)
-                          y[i * w.rows + n] = lane_sum<T>(
-                              w.columns, [&](std::int64_t k) { return line[static_cast<std::size_t>(k)] * a[i * w.columns + k]; });
-                      }
-                    });
+  pool.parallel_for(
+      w.rows, std::max<std::int64_t>(8, kElementGrain * 8 / w.columns), [&](std::int64_t begin, std::int64_t end) {
+        std::vector<T> line(static_cast<std::size_t>(w.columns));
+        for (std::int64_t n = begin; n < end; ++n) {
+          w.decode(n, 1, 0, w.columns, line.data());
+          for (std::int64_t i = 0; i < m; ++i)
+            y[i * w.rows + n] = lane_sum<T>(
+                w.columns, [&](std::int64_t k) { return line[static_cast<std::size_t>(k)] * a[i * w.columns + k]; });
+        }
+      });
 }
 
-// totals[lane] += scale * sum over the block's bytes of (code - zero) a, where `planes` holds the block's a in the order
-// of the codes' places in a byte: all first ones, all second ones, ...
+// totals[lane] += scale * sum over the block's bytes of (code - zero) a, where `planes` holds the block's a in the
+// order of the codes' places in a byte: all first ones, all second ones, ...
 template <int kBits, int kWidth, class T>
 inline void add_block(const std::uint8_t* bytes, const T* planes, std::int64_t count, T zero, T scale, T* totals) {
   T sums[kWidth] = {};
@@ -302,16 +309,15 @@ template <int kBits, int kWidth, class T>
 void stream(ThreadPool& pool, const NBits& w, std::int64_t m, const T* a, T* y) {
   const std::vector<T> planes = planes_of(w, m, a);
   const std::int64_t length = w.blocks * w.block;
-  pool.parallel_for(w.rows, std::max<std::int64_t>(8, kElementGrain * 8 / length),
-                    [&](std::int64_t begin, std::int64_t end) {
-                      std::vector<T> scale(static_cast<std::size_t>(w.blocks)), zero(scale.size());
-                      for (std::int64_t n = begin; n < end; ++n) {
-                        w.line(n, scale.data(), zero.data());
-                        for (std::int64_t i = 0; i < m; ++i)
-                          y[i * w.rows + n] =
-                              dot_line<kBits, kWidth>(w, n, planes.data() + i * length, scale.data(), zero.data());
-                      }
-                    });
+  pool.parallel_for(
+      w.rows, std::max<std::int64_t>(8, kElementGrain * 8 / length), [&](std::int64_t begin, std::int64_t end) {
+        std::vector<T> scale(static_cast<std::size_t>(w.blocks)), zero(scale.size());
+        for (std::int64_t n = begin; n < end; ++n) {
+          w.line(n, scale.data(), zero.data());
+          for (std::int64_t i = 0; i < m; ++i)
+            y[i * w.rows + n] = dot_line<kBits, kWidth>(w, n, planes.data() + i * length, scale.data(), zero.data());
+        }
+      });
 }
 
 template <class T>

@@ -259,8 +259,7 @@ void scale_sums(ForwardContext& ctx, const MatMul& p, const std::int32_t* sums, 
   const float* biases = ctx.has(bias) ? ctx.in(bias).data<float>() : nullptr;
   float* y = ctx.out(0).mutable_data<float>();
   for_each_element(ctx.pool(), p, [&](std::int64_t i, std::int64_t, std::int64_t, std::int64_t column) {
-    const float value =
-        static_cast<float>(sums[i]) * (a_scale * static_cast<float>(scales.at(0, column, p.b.columns)));
+    const float value = static_cast<float>(sums[i]) * (a_scale * static_cast<float>(scales.at(0, column, p.b.columns)));
     y[i] = biases == nullptr ? value : value + biases[column];
   });
 }
@@ -305,8 +304,8 @@ void infer_dynamic(InferContext& ctx) {
 void forward_dynamic(ForwardContext& ctx) {
   const MatMul p = matmul_of(ctx.in(0).shape(), ctx.in(1).shape());
   Tensor codes = ctx.scratch(DType::kU8, ctx.in(0).shape()), sums = ctx.scratch(DType::kI32, p.shape);
-  const DynamicScale found = quantize_dynamically(ctx.pool(), ctx.in(0).data<float>(), ctx.in(0).numel(),
-                                                  codes.mutable_data<std::uint8_t>());
+  const DynamicScale found =
+      quantize_dynamically(ctx.pool(), ctx.in(0).data<float>(), ctx.in(0).numel(), codes.mutable_data<std::uint8_t>());
   multiply(ctx.pool(), p, codes, PerLine(found.zero_point), ctx.in(1), per_line(ctx, 3, 0),
            sums.mutable_data<std::int32_t>());
   scale_sums(ctx, p, sums.data<std::int32_t>(), found.scale, 2, 4);
@@ -371,7 +370,8 @@ void convolve(ThreadPool& pool, const Convolution& s, const Tensor& x, double x_
     const W* from = weight.data<W>();
     for (std::int64_t m = 0; m < channels; ++m)
       for (std::int64_t l = m * depth; l < (m + 1) * depth; ++l)
-        left[static_cast<std::size_t>(l)] = static_cast<float>(from[l]) - static_cast<float>(weight_zero.at(0, m, channels));
+        left[static_cast<std::size_t>(l)] =
+            static_cast<float>(from[l]) - static_cast<float>(weight_zero.at(0, m, channels));
   });
   visit_byte(x.dtype(), [&]<class X>(X) {
     const X* images = x.data<X>();

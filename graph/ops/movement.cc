@@ -411,7 +411,7 @@ Op mover(std::string name, int since, void (*infer)(InferContext&), void (*forwa
           .forward = forward,
           .vjp = vjp,
           .takes_half = true,
-       .packed = Op::Packed::kAsCodes};
+          .packed = Op::Packed::kAsCodes};
 }
 
 }  // namespace

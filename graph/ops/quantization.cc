@@ -1,7 +1,7 @@
 // QuantizeLinear, DequantizeLinear (10, 13, 19, 21, 23, 24, 25) and DynamicQuantizeLinear (11).
 //
-//   QuantizeLinear          y = saturate(round(x / scale) + zero_point), half to even; floats: y = cast(x / scale + zero)
-//   DequantizeLinear        y = (x - zero_point) scale, in f32, rounded once into the output's type
+//   QuantizeLinear          y = saturate(round(x / scale) + zero_point), half to even; floats: y = cast(x / scale +
+//   zero) DequantizeLinear        y = (x - zero_point) scale, in f32, rounded once into the output's type
 //   DynamicQuantizeLinear   scale = (max(x, 0) - min(x, 0)) / 255, zero_point = round(-min(x, 0) / scale), in u8
 //
 // One scale serves the tensor, or (attribute axis) an index of one axis, or (block_size) as many neighbours along it.
@@ -76,8 +76,9 @@ Granularity granularity_of(const Attributes& attributes, const Shape& x, const S
   g.inner = x.product(axis + 1, x.rank());
   if (block == 0) {
     if (!(scale == Shape{g.extent}))
-      throw user_error("the scale has shape {}, expected one number or [{}], an element for each index of axis {} of {}",
-                       scale.text(), g.extent, axis, x.text());
+      throw user_error(
+          "the scale has shape {}, expected one number or [{}], an element for each index of axis {} of {}",
+          scale.text(), g.extent, axis, x.text());
     g.kind = Granularity::Kind::kAxis;
     return g;
   }
@@ -276,8 +277,8 @@ T quotient(T x, T scale, DType precision) {
 
 // Into `out` (codes, or integers of 8 and 16 bits), whose type is `to`.
 template <class T, class Out>
-void quantize(ForwardContext& ctx, const Granularity& granularity, const Tensor& x, const Tensor& scale, DType precision,
-              Out* out) {
+void quantize(ForwardContext& ctx, const Granularity& granularity, const Tensor& x, const Tensor& scale,
+              DType precision, Out* out) {
   const DType to = ctx.out_type(0).dtype;
   const std::vector<double> zeros = zero_points(ctx, 2);
   const NarrowRounding rounding{.saturate = ctx.attributes().i("saturate", 1) != 0};

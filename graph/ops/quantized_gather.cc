@@ -97,7 +97,9 @@ void infer(InferContext& ctx) {
 class Codes {
  public:
   Codes(const Tensor& tensor, unsigned bits, std::int64_t row)
-      : bytes_(reinterpret_cast<const std::uint8_t*>(tensor.raw())), bits_(bits), row_(std::max<std::int64_t>(row, 1)) {}
+      : bytes_(reinterpret_cast<const std::uint8_t*>(tensor.raw())),
+        bits_(bits),
+        row_(std::max<std::int64_t>(row, 1)) {}
   unsigned at(std::int64_t i) const {
     const std::int64_t per_byte = 8 / bits_, row_bytes = (row_ + per_byte - 1) / per_byte, within = i % row_;
     return (bytes_[i / row_ * row_bytes + within / per_byte] >> (within % per_byte * bits_)) & ((1u << bits_) - 1u);

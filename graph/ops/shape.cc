@@ -153,7 +153,7 @@ Op view(std::string name, int since, void (*infer)(InferContext&)) {
           .forward = view_forward,
           .vjp = view_vjp,
           .takes_half = true,
-       .packed = Op::Packed::kAsStored};
+          .packed = Op::Packed::kAsStored};
 }
 
 }  // namespace
