@@ -172,8 +172,8 @@ Tensor decode_raw(const TensorRecord& record, DType dtype, Bytes raw, const std:
   return mapped.copy();
 }
 
-// The bits of element i, or of byte i of packed ones, as the varint that a typed field holds: integers sign-extended as protobuf does, floats as
-// unsigned bits.
+// The bits of element i, or of byte i of packed ones, as the varint that a typed field holds: integers sign-extended as
+// protobuf does, floats as unsigned bits.
 std::uint64_t varint_word(const Tensor& value, std::size_t i) {
   const std::size_t width = value_width(value.dtype());
   std::uint64_t word = 0;
