@@ -97,7 +97,7 @@ TEST(MatMulNBits, RefusesWhatDoesNotFit) {
     Node node{.domain = c.domain, .op = c.op, .version = 1, .name = "n", .attributes = c.attributes};
     Request request{.outputs = {"y"}};
     for (std::size_t i = 0; i < c.inputs.size(); ++i) {
-      const std::string name = "x" + std::to_string(i);
+      const std::string name = fmt::format("x{}", i);
       node.inputs.push_back(c.inputs[i].defined() ? graph->add_input(name, c.inputs[i].dtype()) : kNoValue);
       if (c.inputs[i].defined()) request.inputs[name] = {c.inputs[i]};
     }

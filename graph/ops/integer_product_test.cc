@@ -46,10 +46,11 @@ TEST(MatMulInteger, IsExactAtAnyDepth) {
        {Extents{1, 1, 1}, Extents{3, 700, 5}, Extents{0, 4, 3}, Extents{2, 0, 3}, Extents{7, 257, 300}})
     for (const auto& [left, right] :
          {std::pair{DType::kU8, DType::kI8}, std::pair{DType::kI8, DType::kI8}, std::pair{DType::kU8, DType::kU8}}) {
-      const Tensor a_zero = bytes(left, ++seed % 2 == 0 ? Shape{m} : Shape{}, ++seed);
-      const Tensor b_zero = bytes(right, seed % 3 == 0 ? Shape{n} : Shape{1}, ++seed);
+      seed += 10;
+      const Tensor a_zero = bytes(left, seed % 20 == 0 ? Shape{m} : Shape{}, seed);
+      const Tensor b_zero = bytes(right, seed % 30 == 0 ? Shape{n} : Shape{1}, seed + 1);
       check({.op = "MatMulInteger",
-             .inputs = {bytes(left, {m, k}, ++seed), bytes(right, {k, n}, ++seed), a_zero, b_zero},
+             .inputs = {bytes(left, {m, k}, seed + 2), bytes(right, {k, n}, seed + 3), a_zero, b_zero},
              .reference = [](const std::vector<Tensor>& in) {
                const std::vector<std::int64_t> sums = products(in[0], in[2], in[1], in[3]);
                return std::vector<Tensor>{

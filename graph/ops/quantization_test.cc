@@ -110,7 +110,7 @@ std::vector<double> run(const std::string& op, std::vector<Tensor> inputs, Attri
   Node node{.op = op, .version = version, .name = "n", .attributes = std::move(attributes)};
   Request request{.outputs = {"y"}};
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const std::string name = "x" + std::to_string(i);
+    const std::string name = fmt::format("x{}", i);
     node.inputs.push_back(graph->add_input(name, inputs[i].dtype()));
     request.inputs[name] = {inputs[i]};
   }
