@@ -324,8 +324,8 @@ template <class T>
 void multiply_few(ThreadPool& pool, const NBits& w, std::int64_t m, const T* a, T* y) {
   if (w.groups.defined()) return multiply_few<NBits, T>(pool, w, m, a, y);
   visit_bits(w.bits, [&](auto width) {
-    // A block has at least 16 codes: 4 bytes of 2 bits, 8 of 4, 16 of 8. More lanes than GCC unrolls (16) where a byte is
-    // one code, or it finds no vectors there.
+    // A block has at least 16 codes: 4 bytes of 2 bits, 8 of 4, 16 of 8. More lanes than GCC unrolls (16) where a byte
+    // is one code, or it finds no vectors there.
     const std::int64_t bytes = w.block * w.bits / 8;
     if (width() == 8 && bytes % 32 == 0) return stream<width(), 32>(pool, w, m, a, y);
     if (bytes % 16 == 0) return stream<width(), 16>(pool, w, m, a, y);
