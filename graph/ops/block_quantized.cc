@@ -99,17 +99,17 @@ struct NBits {
     return n * blocks + (groups.defined() ? groups.data<std::int32_t>()[k] : k / block);
   }
 
-  // scale and zero point of every block of row n.
+  // scale[j] and zero[j] of the blocks [begin, end) of row n.
   template <class T>
-  void line(std::int64_t n, T* scale, T* zero) const {
+  void line(std::int64_t n, std::int64_t begin, std::int64_t end, T* scale, T* zero) const {
     if (scales.defined())
-      load(scales, n * blocks, blocks, scale);
+      load(scales, n * blocks + begin, end - begin, scale + begin);
     else
-      std::fill(scale, scale + blocks, T{1});
-    if (!zeros.defined()) return std::fill(zero, zero + blocks, static_cast<T>(std::int64_t{1} << (bits - 1)));
-    if (zeros.dtype() != DType::kU8) return load(zeros, n * blocks, blocks, zero);
+      std::fill(scale + begin, scale + end, T{1});
+    if (!zeros.defined()) return std::fill(zero + begin, zero + end, static_cast<T>(std::int64_t{1} << (bits - 1)));
+    if (zeros.dtype() != DType::kU8) return load(zeros, n * blocks + begin, end - begin, zero + begin);
     const std::uint8_t* packed = zeros.data<std::uint8_t>() + n * zero_row_bytes();
-    for (std::int64_t j = 0; j < blocks; ++j)
+    for (std::int64_t j = begin; j < end; ++j)
       zero[j] = static_cast<T>((packed[j * bits / 8] >> (j * bits % 8)) & ((1 << bits) - 1));
   }
 
@@ -117,9 +117,11 @@ struct NBits {
   template <class T>
   void decode(std::int64_t row, std::int64_t count, std::int64_t first, std::int64_t last, T* out) const {
     std::vector<T> scale(static_cast<std::size_t>(blocks)), zero(static_cast<std::size_t>(blocks));
+    const std::int64_t begin = groups.defined() ? 0 : first / block;
+    const std::int64_t end = groups.defined() ? blocks : (last + block - 1) / block;
     visit_bits(bits, [&](auto width) {
       for (std::int64_t i = 0; i < count; ++i) {
-        line(row + i, scale.data(), zero.data());
+        line(row + i, begin, end, scale.data(), zero.data());
         const std::uint8_t* from = codes.data<std::uint8_t>() + (row + i) * row_bytes();
         T* to = out + i * (last - first);
         if (groups.defined())
@@ -313,7 +315,7 @@ void stream(ThreadPool& pool, const NBits& w, std::int64_t m, const T* a, T* y) 
       w.rows, std::max<std::int64_t>(8, kElementGrain * 8 / length), [&](std::int64_t begin, std::int64_t end) {
         std::vector<T> scale(static_cast<std::size_t>(w.blocks)), zero(scale.size());
         for (std::int64_t n = begin; n < end; ++n) {
-          w.line(n, scale.data(), zero.data());
+          w.line(n, 0, w.blocks, scale.data(), zero.data());
           for (std::int64_t i = 0; i < m; ++i)
             y[i * w.rows + n] = dot_line<kBits, kWidth>(w, n, planes.data() + i * length, scale.data(), zero.data());
         }
