@@ -266,11 +266,12 @@ TEST_P(QuantisedBundle, AnswersAsTheDecodedWeightsDo) {
   EXPECT_GT(rounding, 1e-3 * largest);
   // Where activations are rounded too, to 8 bits, the two differ by that.
   EXPECT_LT(error, (GetParam().scheme == Scheme::kDynamic ? 0.3 : 1e-4) * largest);
-  Session session({.threads = 1});
   const Bundle bundle = Bundle::open(scratch_ / "quantised");
-  const Answer said =
-      answer(session, bundle, prompt_for(session, bundle, kTinyQuestion, load_waveform(scratch_ / "moo.wav")),
-             {.max_new_tokens = 4, .options = {"cow", "dog"}});
+  AnswerOptions options;
+  options.max_new_tokens = 4;
+  options.options = {"cow", "dog"};
+  const Answer said = answer(session_, bundle,
+                             prompt_for(session_, bundle, kTinyQuestion, load_waveform(scratch_ / "moo.wav")), options);
   EXPECT_EQ(said.options.size(), 2u);
 }
 
@@ -296,7 +297,7 @@ INSTANTIATE_TEST_SUITE_P(Schemes, QuantisedBundle,
                          testing::Values(Variant{"_q4", Scheme::kBlocks}, Variant{"_bnb4", Scheme::kNormalFloats},
                                          Variant{"_int8", Scheme::kDequantised},
                                          Variant{"_quantized", Scheme::kDynamic}),
-                         [](const auto& info) { return std::string(info.param.suffix).substr(1); });
+                         [](const auto& variant) { return std::string(variant.param.suffix).substr(1); });
 
 }  // namespace
 }  // namespace retune
