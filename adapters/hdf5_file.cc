@@ -11,6 +11,7 @@
 
 #include "adapters/hdf5_layout.h"
 #include "tensor/error.h"
+#include "tensor/narrow.h"
 #include "weights/external_data.h"
 #include "weights/mapped_file.h"
 
@@ -180,8 +181,11 @@ Tensor Hdf5File::read(std::string_view path) const {
     const auto owner = std::make_shared<const Tensor>(result);
     return Tensor::view(DType::kBF16, dataset.shape, result.raw(), owner);
   }
-  throw user_error("{} is stored as {} but its attribute dtype says '{}'; Retune knows bfloat16 in u16",
-                   state_->about(path), dtype_name(type.dtype), printable(*word));
+  if (const DType narrow = dtype_from_name(*word); is_narrow(narrow) && type.dtype == DType::kU8)
+    return pack(narrow, result);
+  throw user_error(
+      "{} is stored as {} but its attribute dtype says '{}'; Retune knows bfloat16 in u16, i4 and the like in u8",
+      state_->about(path), dtype_name(type.dtype), printable(*word));
 }
 
 namespace {

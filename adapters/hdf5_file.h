@@ -30,9 +30,9 @@ class Hdf5File {
   const std::vector<std::string>& datasets() const;
   bool has(std::string_view dataset) const;
 
-  // Elements, row-major. u16 with the text attribute dtype = "bfloat16" (or "bf16") is read as bf16. User errors: no
-  // such dataset, text, a `dtype` attribute that contradicts the stored type, chunks that are missing or do not inflate
-  // to their size.
+  // Elements, row-major. u16 with the text attribute dtype = "bfloat16" (or "bf16") is read as bf16, u8 with dtype =
+  // "i4" and the like as codes of that type. User errors: no such dataset, text, a `dtype` attribute that contradicts
+  // the stored type, chunks that are missing or do not inflate to their size.
   Tensor read(std::string_view dataset) const;
   // A scalar dataset of fixed-length text, without the NULs or spaces that fill it up.
   std::string read_text(std::string_view dataset) const;

@@ -293,6 +293,7 @@ TEST_F(Hdf5, PythonReadsWhatIsWritten) {
   writer.write_text("t", "Grüße");
   writer.attribute("m", "name", "a/b");
   writer.attribute("", "version", 3);
+  writer.write("i4", Tensor::of<float>({3}, {-3, 0, 7}).cast(DType::kI4));
   writer.write("empty", Tensor::zeros(DType::kF32, {0, 4}));
   // Enough links for three levels of the group's index, which h5py searches by name.
   for (int i = 0; i < 3000; ++i) writer.write(fmt::format("many/{}", i), Tensor::scalar(std::int32_t{i}));
@@ -306,6 +307,7 @@ TEST_F(Hdf5, PythonReadsWhatIsWritten) {
       "assert f['g/h'].dtype == np.float16 and f['g/h'][0] == 0.5\n"
       "assert f['b'].dtype == bool and f['b'][:].tolist() == [True, False]\n"
       "assert f['bf'].dtype == np.uint16 and f['bf'][0] == 0x3f80 and f['bf'].attrs['dtype'] == b'bfloat16'\n"
+      "assert f['i4'][:].tolist() == [13, 0, 7] and f['i4'].attrs['dtype'] == b'i4'\n"
       "assert f['t'][()].decode() == 'Grüße' and f['m'].attrs['name'] == b'a/b'\n"
       "assert f.attrs['version'] == 3 and f['empty'].shape == (0, 4) and f['empty'].dtype == np.float32\n"
       "assert len(f['many']) == 3000 and all(f['many/%d' % i][()] == i for i in range(3000)) and 'x' not in f['many']\n"

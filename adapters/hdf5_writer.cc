@@ -9,6 +9,7 @@
 
 #include "adapters/hdf5_layout.h"
 #include "tensor/error.h"
+#include "tensor/narrow.h"
 #include "tensor/staged_output.h"
 
 namespace retune {
@@ -314,15 +315,17 @@ Hdf5Writer::Hdf5Writer(const std::filesystem::path& path) : state_(std::make_uni
 Hdf5Writer::~Hdf5Writer() = default;
 
 void Hdf5Writer::write(std::string_view dataset, const Tensor& tensor) {
-  const std::string type = type_of(tensor.dtype());
+  const bool narrow = is_narrow(tensor.dtype());  // as codes, one a byte
+  const std::string type = type_of(narrow ? DType::kU8 : tensor.dtype());
   if (tensor.shape().rank() > kMaxHdf5Rank)
     throw user_error("'{}' has rank {}; HDF5 holds at most {}", dataset, tensor.shape().rank(), kMaxHdf5Rank);
   Node& node = state_->make(dataset);
   node.is_dataset = true;
   node.type = type;
   node.shape = tensor.shape();
-  node.data = tensor;
+  node.data = narrow ? unpack(tensor) : tensor;
   if (tensor.dtype() == DType::kBF16) attribute(dataset, "dtype", "bfloat16");
+  if (narrow) attribute(dataset, "dtype", dtype_name(tensor.dtype()));
 }
 
 void Hdf5Writer::write_text(std::string_view dataset, std::string_view text) {

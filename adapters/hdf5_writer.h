@@ -34,7 +34,8 @@ class Hdf5Writer {
   Hdf5Writer& operator=(const Hdf5Writer&) = delete;
 
   // A dataset at a path of names joined by '/'; each at most once. The tensor is shared until commit() writes it. bool
-  // as h5py's enumeration, bf16 as u16 with the attribute dtype = "bfloat16". User error beyond rank 32.
+  // as h5py's enumeration, bf16 as u16 with the attribute dtype = "bfloat16", narrower elements as u8 codes with dtype
+  // = "i4" and the like. User error beyond rank 32.
   void write(std::string_view dataset, const Tensor& tensor);
   // A scalar dataset of fixed-length UTF-8. User error if the text holds a NUL, which ends text in HDF5.
   void write_text(std::string_view dataset, std::string_view text);

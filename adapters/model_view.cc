@@ -230,7 +230,7 @@ Tensor ModelView::master(std::string_view value) const {
   if (it != state_->masters.end()) return it->second;
   const Tensor& base = state_->base->feed(value).tensor;
   if (!is_float(base.dtype()))
-    throw user_error("parameter '{}' is {}; only float tensors are edited", value, base.text());
+    throw user_error("parameter '{}' is {}; only tensors of f32, f16 and bf16 are edited", value, base.text());
   return base.cast(DType::kF32);
 }
 

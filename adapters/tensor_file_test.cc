@@ -35,6 +35,8 @@ TEST_F(TensorFile, RoundTripsNamesAndTypes) {
   const std::map<std::string, Tensor> tensors{{"/model/logits.%", Tensor::of<float>({2}, {1, 2})},
                                               {".", Tensor::scalar(std::int64_t{3})},
                                               {"half", Tensor::of<BF16>({1}, {BF16::from(2)})},
+                                              {"codes", Tensor::of<float>({3}, {-8, 0, 7}).cast(DType::kI4)},
+                                              {"eighth", Tensor::of<float>({2}, {-8, 448}).cast(DType::kF8E4M3FN)},
                                               {"mask", Tensor::zeros(DType::kBool, {0})}};
   write_tensors(path_, tensors);
   const std::map<std::string, Tensor> read = read_tensors(path_);

@@ -84,6 +84,7 @@ class Rome : public Editor {
     if (site.kind != Site::Kind::kLinear || site.key.empty() || site.weight.empty())
       throw user_error("{}: site '{}' is not a linear layer; choose one such as decoder.block.3.mlp.down", info_.word,
                        site.name);
+    require_editable(site);
     return site;
   }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -50,9 +51,8 @@ struct BufferPool::State {
 BufferPool::BufferPool() : state_(std::make_shared<State>()) {}
 
 Tensor BufferPool::allocate(DType dtype, const Shape& shape) {
-  std::size_t bytes = 0;
-  if (__builtin_mul_overflow(static_cast<std::size_t>(shape.numel()), dtype_size(dtype), &bytes) ||
-      bytes > machine_bytes())
+  const std::size_t bytes = storage_bytes(dtype, shape.numel()).value_or(std::numeric_limits<std::size_t>::max());
+  if (bytes > machine_bytes())
     throw failure("a tensor of shape {} is larger than this machine's memory; use shorter inputs", shape.text());
   const std::size_t size = size_class(std::max<std::size_t>(bytes, 1));
   std::byte* buffer = nullptr;

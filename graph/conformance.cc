@@ -41,7 +41,7 @@ std::optional<std::string> unknown_type(const onnx::GraphProto& graph) {
   const auto reason = [](const onnx::ValueInfoProto& value) -> std::optional<std::string> {
     if (!value.type().has_tensor_type()) return "sequence, map or optional";
     const int number = value.type().tensor_type().elem_type();
-    if (number >= 0 && number <= 255 && dtype_size(static_cast<DType>(number)) != 0) return std::nullopt;
+    if (number >= 0 && number <= 255 && dtype_bits(static_cast<DType>(number)) != 0) return std::nullopt;
     return number == onnx::TensorProto::STRING ? "string" : "type " + std::to_string(number);
   };
   for (const auto& value : graph.input())
@@ -61,7 +61,7 @@ bool says_unsupported(const std::string& message) {
 std::optional<std::string> difference(const Tensor& got, const Tensor& want, const ConformanceOptions& options) {
   if (got.dtype() != want.dtype() || !(got.shape() == want.shape()))
     return fmt::format("expected {}, got {}", want.text(), got.text());
-  if (!is_float(want.dtype())) {
+  if (!is_float(want.dtype()) && !is_narrow_float(want.dtype())) {
     if (identical(got, want)) return std::nullopt;
     const Tensor a = got.cast(DType::kI64), b = want.cast(DType::kI64);
     for (std::int64_t i = 0; i < a.numel(); ++i)

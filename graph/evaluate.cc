@@ -4,6 +4,7 @@
 
 #include "graph/ops/kernel.h"
 #include "tensor/half.h"
+#include "tensor/narrow.h"
 
 namespace retune {
 
@@ -49,11 +50,42 @@ std::vector<Tensor> forward(const Node& node, const Op& op, std::span<const Tens
   return std::move(context.outputs());
 }
 
+// An operator that only moves elements, on codes of packed ones.
+std::vector<Tensor> forward_codes(const Node& node, const Op& op, std::span<const Tensor> inputs,
+                                  std::span<const TypeShape> types, ThreadPool& pool,
+                                  const ForwardContext::Allocate& allocate) {
+  std::vector<Tensor> codes(inputs.begin(), inputs.end());
+  for (Tensor& tensor : codes)
+    if (is_packed(tensor.dtype())) tensor = unpack(tensor);
+  std::vector<TypeShape> code_types(types.begin(), types.end());
+  for (TypeShape& type : code_types)
+    if (is_packed(type.dtype)) type.dtype = DType::kU8;
+  std::vector<Tensor> outputs = forward(node, op, codes, code_types, pool, allocate);
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    if (outputs[i].defined() && is_packed(types[i].dtype)) outputs[i] = pack(types[i].dtype, outputs[i]);
+  return outputs;
+}
+
+// The first packed type among inputs and outputs; kUndefined if there is none.
+DType packed_type(std::span<const Tensor> inputs, std::span<const TypeShape> types) {
+  for (const Tensor& tensor : inputs)
+    if (is_packed(tensor.dtype())) return tensor.dtype();
+  for (const TypeShape& type : types)
+    if (is_packed(type.dtype)) return type.dtype;
+  return DType::kUndefined;
+}
+
 }  // namespace
 
 std::vector<Tensor> evaluate(const Node& node, const Op& op, std::span<const Tensor> inputs,
                              std::span<const TypeShape> output_types, ThreadPool& pool,
                              const ForwardContext::Allocate& allocate) {
+  if (op.packed != Op::Packed::kAsStored) {
+    if (const DType packed = packed_type(inputs, output_types); packed != DType::kUndefined) {
+      if (op.packed == Op::Packed::kAsCodes) return forward_codes(node, op, inputs, output_types, pool, allocate);
+      throw user_error("{}: elements of type {} are not supported", node.text(), dtype_name(packed));
+    }
+  }
   const auto half_tensor = [](const Tensor& t) { return is_half(t.dtype()); };
   const auto half_type = [](const TypeShape& t) { return is_half(t.dtype); };
   if (op.takes_half || (std::none_of(inputs.begin(), inputs.end(), half_tensor) &&

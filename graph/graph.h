@@ -1,7 +1,7 @@
 // A computation as values and the nodes that make them: what an ONNX file says, what linking several files gives, and,
 // once it is specialised to concrete shapes, what is differentiated and run.
 //
-// Values are of four kinds. An input is fed by each request. A parameter is a float tensor of a model file: its bytes
+// Values are of four kinds. An input is fed by each request. A parameter is a tensor of a model file: its bytes
 // are supplied at run time (see Parameters), so that an edit or an optimiser step needs no new plan. A constant is
 // baked in (integers, scalars, Constant nodes): it steers shapes and patterns. Everything else is computed by exactly
 // one node.

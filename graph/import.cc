@@ -156,13 +156,14 @@ class Importer {
     graph.outputs.push_back(id);
   }
 
-  // Float tensors are parameters, whose bytes stay in the file; integers, scalars and scales steer shapes and patterns,
-  // so they are constants.
+  // Float tensors and codes of quantised ones are parameters, whose bytes stay in the file; other integers, scalars and
+  // scales steer shapes and patterns, so they are constants.
   void add_initializer(Graph& graph, const onnx::TensorProto& proto, const std::string& name) {
     const auto dtype = static_cast<DType>(proto.data_type());
     std::int64_t elements = 1;
     for (const std::int64_t dim : proto.dims()) elements = dim == 0 ? 0 : std::max<std::int64_t>(elements, dim);
-    if (is_float(dtype) && elements > 1 && !scales_.contains(name)) {
+    const bool is_code = is_narrow(dtype) || dtype == DType::kU8 || dtype == DType::kI8;
+    if ((is_float(dtype) || is_code) && elements > 1 && !scales_.contains(name)) {
       graph.add_parameter(name, dtype, Shape(std::vector<std::int64_t>(proto.dims().begin(), proto.dims().end())),
                           file_, name);
     } else {

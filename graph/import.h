@@ -12,7 +12,7 @@
 namespace retune {
 
 // The graph of a model file, checked: acyclic, every value produced once, producers before consumers (nodes are sorted,
-// stably). Float initializers become parameters, integers and scalars constants. Model functions are inlined. Limits:
+// stably). Floats and codes become parameters, integers and scalars constants. Model functions are inlined. Limits:
 // 1e6 nodes, nesting 32. Operator sets newer than Retune knows are refused, as is a domain imported as two of them.
 // `file` is what Value::file says, the path relative to the bundle. User errors name file and node. Operators are not
 // looked up here.

@@ -76,7 +76,8 @@ struct NeedsValue {
 };
 
 // Computes. Outputs have the inferred types and shapes. Inputs with f16 or bf16 arrive as f32 unless the operator says
-// `takes_half`; outputs are then rounded by the caller.
+// `takes_half`; outputs are then rounded by the caller. Elements of 2 and 4 bits are refused unless the operator takes
+// them as they are stored, or only moves elements: as codes, one a byte (u8), which the caller packs again.
 class ForwardContext {
  public:
   using Allocate = std::function<Tensor(DType, const Shape&)>;
@@ -161,6 +162,11 @@ struct Op {
   void (*vjp)(VjpContext&) = nullptr;
   std::string no_vjp{};     // why there is none, e.g. "its output is an index"; shown when a gradient reaches it
   bool takes_half = false;  // the kernel reads and writes f16 and bf16 itself
+  enum class Packed : std::uint8_t { kRefused, kAsCodes, kAsStored };
+  Packed packed = Packed::kRefused;  // how elements of 2 and 4 bits reach the kernel
+  // A gradient that would have to pass is an error even where the outputs are integers, whose slope is zero elsewhere:
+  // they stand for floats.
+  bool refuses_gradient = false;
   // An operator that is a composition of others has a body instead of infer, forward and vjp: a graph for these input
   // shapes, whose inputs are named by the node's input index ("0", "1", ...; absent inputs have none) and whose outputs
   // stand in the node's order. It is planned in the node's place, so shapes are inferred, constants folded and

@@ -61,6 +61,10 @@ std::vector<Op> every_op() {
   take(flex_attention_ops());
   take(contrib_attention_ops());
   take(rotary_ops());
+  take(quantization_ops());
+  take(integer_product_ops());
+  take(block_quantized_ops());
+  take(quantized_gather_ops());
   take(control_ops());
   return all;
 }

@@ -17,6 +17,10 @@ bool is_view(const Node& node, std::span<const Tensor> inputs, std::span<const T
 }
 
 void fill_with_ones(Tensor& tensor) {
+  if (is_packed(tensor.dtype())) {  // no element by itself; nothing divides by codes
+    std::memset(tensor.mutable_raw(), 0, tensor.bytes());
+    return;
+  }
   const Tensor one = Tensor::scalar<float>(1).cast(tensor.dtype());
   const std::size_t size = dtype_size(tensor.dtype());
   for (std::int64_t i = 0; i < tensor.numel(); ++i)

@@ -24,7 +24,7 @@ void count(const Graph& graph, GraphSummary& summary) {
     const std::int64_t elements = value.shape ? value.shape->numel() : 0;
     ++tensors.tensors;
     tensors.elements += elements;
-    tensors.bytes += elements * static_cast<std::int64_t>(dtype_size(value.dtype));
+    tensors.bytes += static_cast<std::int64_t>(storage_bytes(value.dtype, elements).value_or(0));
   }
   for (const Node& node : graph.nodes()) {
     const std::string name = node.domain.empty() ? node.op : node.domain + "." + node.op;

@@ -50,7 +50,7 @@ Site initializer_site(const Graph& graph, const std::string& name) {
   for (const Value& value : graph.values())
     if (value.kind == ValueKind::kParameter && (value.initializer == wanted || value.name == wanted))
       found.push_back(&value);
-  if (found.empty()) throw user_error("no float initializer is named '{}'; retune inspect lists them", wanted);
+  if (found.empty()) throw user_error("no initializer of weights is named '{}'; retune inspect lists them", wanted);
   if (found.size() > 1)
     throw user_error("{} initializers are named '{}': write init:{} or init:{}", found.size(), wanted, found[0]->name,
                      found[1]->name);
@@ -77,7 +77,11 @@ Site Bundle::site(const std::string& name) const {
 }
 
 std::vector<Site> Bundle::sites_in(const std::string& part) const {
-  if (part.starts_with("node:") || part.starts_with("init:")) return {site(part)};
+  if (part.starts_with("node:") || part.starts_with("init:")) {
+    Site named = site(part);
+    require_editable(named);
+    return {std::move(named)};
+  }
   std::vector<Site> found;
   for (const Site& site : sites().sites)
     if (site.kind != Site::Kind::kResidual && (site.name == part || site.name.starts_with(part + ".")))
@@ -85,6 +89,7 @@ std::vector<Site> Bundle::sites_in(const std::string& part) const {
   if (found.empty())
     throw user_error("{} has no part '{}' with weights; the nearest sites are {}", folder().string(), part,
                      nearest_sites(sites(), part));
+  for (const Site& site : found) require_editable(site);
   return found;
 }
 

@@ -106,6 +106,8 @@ CheckResult check_site(Session& session, const Bundle& bundle, const Prompt& pro
   const auto site = std::find_if(sites.begin(), sites.end(), [](const Site& s) {
     return s.kind == Site::Kind::kLinear && s.name.ends_with(".mlp.down");
   });
+  if (site != sites.end() && !is_float(site->targets[0].stored))
+    return {"a captured site", true, fmt::format("not compared: the weight of {} is quantised", site->name)};
   if (site == sites.end())
     return {"edit sites", false,
             "no decoder block with an MLP was recognised; only node: and init: sites can be edited"};

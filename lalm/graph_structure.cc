@@ -33,6 +33,8 @@ GraphStructure::GraphStructure(const Graph& graph)
     : graph_(graph), linear_of_value_(graph.values().size(), -1), consumers_(graph.consumers()) {
   for (std::size_t index = 0; index < graph.nodes().size(); ++index) {
     auto layer = read_linear(static_cast<std::int32_t>(index));
+    if (!layer) layer = read_blocks(static_cast<std::int32_t>(index));
+    if (!layer) layer = read_integers(static_cast<std::int32_t>(index));
     if (!layer) continue;
     const auto at = static_cast<std::int32_t>(linears_.size());
     linear_of_value_[static_cast<std::size_t>(graph.nodes()[index].outputs[0])] = at;
@@ -54,6 +56,8 @@ std::optional<LinearLayer> GraphStructure::read_linear(std::int32_t index) const
     layer.weight_is_transposed = !layer.weight_is_transposed;
   }
   layer.weight = seen_through(layer.weight);
+  if (const Node* codes = graph_.producer(layer.weight); is_standard(codes, {"DequantizeLinear"}))
+    layer.weight = codes->inputs[0];
   const Value& weight = graph_.value(layer.weight);
   if (weight.kind != ValueKind::kParameter || weight.shape->rank() != 2) return std::nullopt;
   if (node.op == "Gemm" && !is_plain_product(node)) return std::nullopt;
@@ -62,18 +66,60 @@ std::optional<LinearLayer> GraphStructure::read_linear(std::int32_t index) const
   layer.output = node.outputs[0];
   if (node.op == "Gemm" && node.inputs.size() > 2 && node.inputs[2] != kNoValue)
     layer.bias = seen_through(node.inputs[2]);
+  take_bias(layer);
+  return layer;
+}
+
+void GraphStructure::take_bias(LinearLayer& layer) const {
   const auto& readers = consumers_[static_cast<std::size_t>(layer.output)];
-  if (readers.size() == 1) {
-    const Node& reader = graph_.nodes()[static_cast<std::size_t>(readers[0])];
-    if (is_standard(&reader, {"Add"}))
-      for (const ValueId operand : reader.inputs) {
-        const ValueId bias = seen_through(operand);
-        const Value& value = graph_.value(bias);
-        if (value.kind != ValueKind::kParameter || value.shape->rank() != 1 || (*value.shape)[0] != layer.out) continue;
-        layer.bias = bias;
-        layer.output = reader.outputs[0];
-      }
+  if (readers.size() != 1) return;
+  const Node& reader = graph_.nodes()[static_cast<std::size_t>(readers[0])];
+  if (!is_standard(&reader, {"Add"})) return;
+  for (const ValueId operand : reader.inputs) {
+    const ValueId bias = seen_through(operand);
+    const Value& value = graph_.value(bias);
+    if (value.kind != ValueKind::kParameter || value.shape->rank() != 1 || (*value.shape)[0] != layer.out) continue;
+    layer.bias = bias;
+    layer.output = reader.outputs[0];
   }
+}
+
+std::optional<LinearLayer> GraphStructure::read_blocks(std::int32_t index) const {
+  const Node& node = graph_.nodes()[static_cast<std::size_t>(index)];
+  if (node.domain != "com.microsoft" || (node.op != "MatMulNBits" && node.op != "MatMulBnb4")) return std::nullopt;
+  if (node.inputs.size() < 3 || node.attributes.i("transB", 1) == 0) return std::nullopt;
+  LinearLayer layer{.node = index, .input = node.inputs[0], .output = node.outputs[0], .weight = node.inputs[1]};
+  if (graph_.value(layer.weight).kind != ValueKind::kParameter) return std::nullopt;
+  layer.in = node.attributes.i("K", 0);
+  layer.out = node.attributes.i("N", 0);
+  if (node.inputs.size() > 5 && node.inputs[5] != kNoValue) layer.bias = seen_through(node.inputs[5]);
+  take_bias(layer);
+  return layer;
+}
+
+ValueId GraphStructure::only_reader(ValueId id, std::initializer_list<const char*> ops) const {
+  const auto& readers = consumers_[static_cast<std::size_t>(id)];
+  if (readers.size() != 1) return kNoValue;
+  const Node& reader = graph_.nodes()[static_cast<std::size_t>(readers[0])];
+  return is_standard(&reader, ops) ? reader.outputs[0] : kNoValue;
+}
+
+std::optional<LinearLayer> GraphStructure::read_integers(std::int32_t index) const {
+  const Node& node = graph_.nodes()[static_cast<std::size_t>(index)];
+  if (!is_standard(&node, {"MatMulInteger"}) || node.inputs.size() < 2) return std::nullopt;
+  const Node* rounded = graph_.producer(node.inputs[0]);
+  const Value& weight = graph_.value(node.inputs[1]);
+  if (!is_standard(rounded, {"DynamicQuantizeLinear"}) || weight.kind != ValueKind::kParameter ||
+      weight.shape->rank() != 2)
+    return std::nullopt;
+  const ValueId wide = only_reader(node.outputs[0], {"Cast"});
+  const ValueId scaled = wide == kNoValue ? kNoValue : only_reader(wide, {"Mul"});
+  if (scaled == kNoValue) return std::nullopt;
+  LinearLayer layer{.node = index, .input = rounded->inputs[0], .output = scaled, .weight = node.inputs[1]};
+  layer.weight_is_transposed = true;
+  layer.in = (*weight.shape)[0];
+  layer.out = (*weight.shape)[1];
+  take_bias(layer);
   return layer;
 }
 

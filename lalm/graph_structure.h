@@ -12,12 +12,14 @@
 namespace retune {
 
 // y = W x (+ b) as some exporter wrote it: MatMul or Gemm (with no factors alpha or beta) with a weight, directly or
-// through a Transpose, and an Add of a bias; either may be stored in 16 bits and cast where it is used.
+// through a Transpose, and an Add of a bias; either may be stored in 16 bits and cast where it is used. A quantised
+// weight is one of codes: of MatMulNBits and MatMulBnb4, behind a DequantizeLinear, or of MatMulInteger between a
+// DynamicQuantizeLinear and its factors.
 struct LinearLayer {
   std::int32_t node = -1;             // of the product
   ValueId input = kNoValue;           // the key, [.., in]
   ValueId output = kNoValue;          // the value, bias included
-  ValueId weight = kNoValue;          // a parameter
+  ValueId weight = kNoValue;          // a parameter, of codes if quantised
   bool weight_is_transposed = false;  // stored as [in, out]
   ValueId bias = kNoValue;            // a parameter, or kNoValue
   std::int64_t in = 0, out = 0;
@@ -56,6 +58,13 @@ class GraphStructure {
 
  private:
   std::optional<LinearLayer> read_linear(std::int32_t index) const;
+  // The same with a weight of blocks of codes, and with a product of integers.
+  std::optional<LinearLayer> read_blocks(std::int32_t index) const;
+  std::optional<LinearLayer> read_integers(std::int32_t index) const;
+  // The value that the only reader of `id` computes, if it is one of these standard operators; else kNoValue.
+  ValueId only_reader(ValueId id, std::initializer_list<const char*> ops) const;
+  // An Add of a bias after the product becomes part of the layer.
+  void take_bias(LinearLayer& layer) const;
   // The values that are the stream to whoever reads them: a skip-normalisation gives it out twice, as it is and
   // normalised.
   std::set<ValueId> readings_of(ValueId stream) const;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "lalm/graph_structure.h"
 #include "tensor/error.h"
@@ -98,16 +99,27 @@ class SiteFinder {
     }
   }
 
+  // Codes and what turns them into numbers; not edited.
+  static bool is_quantised(const Node& node) {
+    static const std::set<std::string> kOperators{
+        "MatMulNBits", "MatMulBnb4",  "GatherBlockQuantized",  "MatMulInteger", "DequantizeLinear",
+        "ConvInteger", "QLinearConv", "DynamicQuantizeMatMul", "QLinearMatMul"};
+    return kOperators.contains(node.op);
+  }
+
   // Parameters of a region that no linear site has: norms, convolutions, queries.
   void add_other_parameters(const std::string& prefix, const std::set<std::int32_t>& nodes) {
     int count = 0;
-    for (const std::int32_t index : nodes)
-      for (const ValueId input : graph_.nodes()[static_cast<std::size_t>(index)].inputs) {
+    for (const std::int32_t index : nodes) {
+      const Node& node = graph_.nodes()[static_cast<std::size_t>(index)];
+      if (is_quantised(node)) continue;
+      for (const ValueId input : node.inputs) {
         if (input == kNoValue) continue;
         const ValueId origin = structure_.seen_through(input);
         if (graph_.value(origin).kind == ValueKind::kParameter && claimed_.insert(origin).second)
           map_.sites.push_back(parameter_site(fmt::format("{}.parameter.{}", prefix, count++), origin));
       }
+    }
   }
 
   // The linear layer that writes to the stream, seen through scalar factors and norms.
@@ -321,6 +333,16 @@ class SiteFinder {
 };
 
 }  // namespace
+
+void require_editable(const Site& site) {
+  for (const DeltaTarget& target : site.targets)
+    if (!is_float(target.stored))
+      throw user_error(
+          "site '{}' is quantised: tensor '{}' in {} holds {} codes, which are not edited; edit the f32, f16 or bf16 "
+          "file "
+          "of the model",
+          site.name, target.initializer, target.file, dtype_name(target.stored));
+}
 
 SiteMap find_sites(const Graph& linked) { return SiteFinder(linked).run(); }
 

@@ -37,6 +37,9 @@ struct Site {
   std::optional<std::string> bias;  // parameter name of the bias
 };
 
+// User error that names site, tensor, file and type where the weight is quantised: codes are read, not edited.
+void require_editable(const Site& site);
+
 // A parameter is edited through the sites whose weight it is; all parameters of a part of the model.
 struct Blocks {
   std::int64_t decoder = 0;

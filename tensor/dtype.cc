@@ -6,7 +6,7 @@
 namespace retune {
 
 namespace {
-constexpr std::array<std::pair<DType, std::string_view>, 14> kNames{{
+constexpr std::array<std::pair<DType, std::string_view>, 24> kNames{{
     {DType::kF32, "f32"},
     {DType::kU8, "u8"},
     {DType::kI8, "i8"},
@@ -21,31 +21,66 @@ constexpr std::array<std::pair<DType, std::string_view>, 14> kNames{{
     {DType::kU32, "u32"},
     {DType::kU64, "u64"},
     {DType::kBF16, "bf16"},
+    {DType::kF8E4M3FN, "f8e4m3fn"},
+    {DType::kF8E4M3FNUZ, "f8e4m3fnuz"},
+    {DType::kF8E5M2, "f8e5m2"},
+    {DType::kF8E5M2FNUZ, "f8e5m2fnuz"},
+    {DType::kU4, "u4"},
+    {DType::kI4, "i4"},
+    {DType::kF4E2M1, "f4e2m1"},
+    {DType::kF8E8M0, "f8e8m0"},
+    {DType::kU2, "u2"},
+    {DType::kI2, "i2"},
 }};
 }  // namespace
 
-std::size_t dtype_size(DType dtype) {
+unsigned dtype_bits(DType dtype) {
   switch (dtype) {
+    case DType::kU2:
+    case DType::kI2:
+      return 2;
+    case DType::kU4:
+    case DType::kI4:
+    case DType::kF4E2M1:
+      return 4;
     case DType::kU8:
     case DType::kI8:
     case DType::kBool:
-      return 1;
+    case DType::kF8E4M3FN:
+    case DType::kF8E4M3FNUZ:
+    case DType::kF8E5M2:
+    case DType::kF8E5M2FNUZ:
+    case DType::kF8E8M0:
+      return 8;
     case DType::kU16:
     case DType::kI16:
     case DType::kF16:
     case DType::kBF16:
-      return 2;
+      return 16;
     case DType::kF32:
     case DType::kI32:
     case DType::kU32:
-      return 4;
+      return 32;
     case DType::kF64:
     case DType::kI64:
     case DType::kU64:
-      return 8;
+      return 64;
     default:
       return 0;
   }
+}
+
+std::size_t dtype_size(DType dtype) { return dtype_bits(dtype) / 8; }
+
+std::optional<std::size_t> storage_bytes(DType dtype, std::int64_t count) {
+  const auto elements = static_cast<std::size_t>(count);
+  if (is_packed(dtype)) {
+    const std::size_t per_byte = 8 / dtype_bits(dtype);
+    return elements / per_byte + (elements % per_byte != 0 ? 1 : 0);
+  }
+  std::size_t bytes = 0;
+  if (__builtin_mul_overflow(elements, dtype_size(dtype), &bytes)) return std::nullopt;
+  return bytes;
 }
 
 std::string_view dtype_name(DType dtype) {
@@ -63,6 +98,18 @@ DType dtype_from_name(std::string_view name) {
 bool is_float(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF64 || is_half(dtype); }
 
 bool is_half(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16; }
+
+bool is_packed(DType dtype) {
+  const unsigned bits = dtype_bits(dtype);
+  return bits == 2 || bits == 4;
+}
+
+bool is_narrow_float(DType dtype) {
+  return (dtype >= DType::kF8E4M3FN && dtype <= DType::kF8E5M2FNUZ) || dtype == DType::kF4E2M1 ||
+         dtype == DType::kF8E8M0;
+}
+
+bool is_narrow(DType dtype) { return is_packed(dtype) || is_narrow_float(dtype); }
 
 F16 F16::from(float value) {
   const auto word = std::bit_cast<std::uint32_t>(value);

@@ -1,9 +1,14 @@
 // Element types, with ONNX's own numbers (TensorProto.DataType), and the two 16-bit floats.
+//
+// What is narrower than a byte is packed as in ONNX files, so that mapped weights stay mapped: element i of the
+// row-major order takes bits [i * bits % 8, ...) of byte i * bits / 8 (the first in the low bits), and the last byte is
+// filled up with zeros. A Tensor counts its elements in numel() and its bytes in bytes(); narrow.h has the values.
 #pragma once
 
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 namespace retune {
@@ -24,16 +29,35 @@ enum class DType : std::uint8_t {
   kU32 = 12,
   kU64 = 13,
   kBF16 = 16,
+  kF8E4M3FN = 17,
+  kF8E4M3FNUZ = 18,
+  kF8E5M2 = 19,
+  kF8E5M2FNUZ = 20,
+  kU4 = 21,
+  kI4 = 22,
+  kF4E2M1 = 23,
+  kF8E8M0 = 24,
+  kU2 = 25,
+  kI2 = 26,
 };
 
-// Bytes of one element; 0 for kUndefined and kString, which no Tensor holds.
+// Bits of one element; 0 for kUndefined, kString and numbers that are no type, which no Tensor holds.
+unsigned dtype_bits(DType dtype);
+// Bytes of one element; 0 where dtype_bits is 0 and for packed types, whose elements have no address.
 std::size_t dtype_size(DType dtype);
+// Bytes that `count` elements take; nothing where that is more than memory can have.
+std::optional<std::size_t> storage_bytes(DType dtype, std::int64_t count);
 // "f32", "i64", "bool", ...; "type 22" style numbers are the caller's business.
 std::string_view dtype_name(DType dtype);
 // The inverse of dtype_name; kUndefined for an unknown name.
 DType dtype_from_name(std::string_view name);
+// f32, f64, f16 or bf16: what has arithmetic and gradients. Narrow floats are codes, which only casts and quantisation
+// read.
 bool is_float(DType dtype);
-bool is_half(DType dtype);  // f16 or bf16
+bool is_half(DType dtype);          // f16 or bf16
+bool is_packed(DType dtype);        // 2 or 4 bits an element
+bool is_narrow_float(DType dtype);  // the floats of 8 and 4 bits
+bool is_narrow(DType dtype);        // packed, or a narrow float
 
 // IEEE binary16, stored. Conversions round to nearest even; overflow gives infinity.
 struct F16 {
@@ -110,7 +134,8 @@ struct DTypeOf<BF16> {
   static constexpr DType value = DType::kBF16;
 };
 
-// Calls f with a value of the C++ type of `dtype` (every stored type; kUndefined and kString return false uncalled).
+// Calls f with a value of the C++ type of `dtype`; returns false uncalled for kUndefined, kString and the narrow types,
+// which have none.
 //   visit_dtype(t.dtype(), [&]<class T>(T) { ... });
 template <class F>
 bool visit_dtype(DType dtype, F&& f) {

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "tensor/error.h"
+#include "tensor/narrow.h"
 
 namespace retune {
 
@@ -36,13 +37,11 @@ To convert(From value) {
 }  // namespace
 
 Tensor Tensor::empty(DType dtype, Shape shape) {
-  const std::size_t size = dtype_size(dtype);
-  if (size == 0) throw user_error("tensors of type {} are not supported", dtype_name(dtype));
-  std::size_t bytes = 0;
-  if (__builtin_mul_overflow(static_cast<std::size_t>(shape.numel()), size, &bytes))
-    throw user_error("a tensor of shape {} is too large", shape.text());
+  if (dtype_bits(dtype) == 0) throw user_error("tensors of type {} are not supported", dtype_name(dtype));
+  const std::optional<std::size_t> bytes = storage_bytes(dtype, shape.numel());
+  if (!bytes) throw user_error("a tensor of shape {} is too large", shape.text());
   Tensor result;
-  auto memory = allocate(bytes);
+  auto memory = allocate(*bytes);
   result.dtype_ = dtype;
   result.shape_ = std::move(shape);
   result.data_ = memory.get();
@@ -116,9 +115,12 @@ Tensor Tensor::rows(std::int64_t begin, std::int64_t count) const {
   std::vector<std::int64_t> extents = shape_.extents();
   extents[0] = count;
   const std::int64_t row = shape_.product(1, shape_.rank());
+  const std::int64_t first = begin * row;
+  // A packed row that begins within a byte has no address.
+  if (is_packed(dtype_) && first % (8 / dtype_bits(dtype_)) != 0) return pack(dtype_, unpack(*this).rows(begin, count));
   Tensor result = *this;
   result.shape_ = Shape(std::move(extents));
-  result.data_ += static_cast<std::size_t>(begin * row) * dtype_size(dtype_);
+  result.data_ += *storage_bytes(dtype_, first);
   return result;
 }
 
@@ -130,6 +132,7 @@ Tensor Tensor::copy() const {
 
 Tensor Tensor::cast(DType dtype) const {
   if (dtype == dtype_) return *this;
+  if (is_narrow(dtype_) || is_narrow(dtype)) return cast_narrow(*this, dtype);
   Tensor result = empty(dtype, shape_);
   visit_dtype(dtype_, [&]<class From>(From) {
     visit_dtype(dtype, [&]<class To>(To) {
@@ -143,7 +146,7 @@ Tensor Tensor::cast(DType dtype) const {
 }
 
 std::vector<std::int64_t> Tensor::to_i64() const {
-  if (is_float(dtype_)) throw user_error("expected integers, got {}", text());
+  if (is_float(dtype_) || is_narrow_float(dtype_)) throw user_error("expected integers, got {}", text());
   const Tensor wide = cast(DType::kI64);
   return {wide.data<std::int64_t>(), wide.data<std::int64_t>() + numel()};
 }

@@ -29,7 +29,7 @@ class Tensor {
   // Throws failure (memory) if the bytes cannot be had; user errors if dtype is kUndefined or kString.
   static Tensor empty(DType dtype, Shape shape);
   static Tensor zeros(DType dtype, Shape shape);
-  // `bytes` lie at least numel * dtype_size long, aligned for dtype, and live as long as `owner`.
+  // `bytes` lie at least storage_bytes(dtype, numel) long, aligned for dtype, and live as long as `owner`.
   static Tensor view(DType dtype, Shape shape, const void* bytes, std::shared_ptr<const void> owner);
   // As view, but writable: the maker hands over memory that nobody else writes (a Session's buffer pool).
   static Tensor adopt(DType dtype, Shape shape, std::shared_ptr<std::byte> memory);
@@ -57,7 +57,7 @@ class Tensor {
   DType dtype() const { return dtype_; }
   const Shape& shape() const { return shape_; }
   std::int64_t numel() const { return shape_.numel(); }
-  std::size_t bytes() const { return static_cast<std::size_t>(numel()) * dtype_size(dtype_); }
+  std::size_t bytes() const { return storage_bytes(dtype_, numel()).value_or(0); }
 
   const std::byte* raw() const { return data_; }
   // Only for tensors made by empty/zeros/of/copy and not yet shared; throws a logic error on a view of const memory.
@@ -74,11 +74,11 @@ class Tensor {
 
   // Same bytes, other extents; throws a user error if the element counts differ.
   Tensor reshaped(Shape shape) const;
-  // Rows [begin, begin + count) along the leading axis, same memory.
+  // Rows [begin, begin + count) along the leading axis, same memory; a copy where a packed row begins within a byte.
   Tensor rows(std::int64_t begin, std::int64_t count) const;
   Tensor copy() const;
-  // Converted element by element, rounding to nearest even into the 16-bit floats; same handle if the type is the same.
-  // To bool: non-zero is true. Float to integer truncates.
+  // Converted element by element, rounding to nearest even into the 16-bit floats, as narrow.h says into narrower ones;
+  // same handle if the type is the same. To bool: non-zero is true. Float to integer truncates.
   Tensor cast(DType dtype) const;
   // As f64 / i64 values, for small tensors such as shapes and axes; user error if the type does not convert losslessly.
   std::vector<std::int64_t> to_i64() const;

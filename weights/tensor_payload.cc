@@ -21,6 +21,9 @@ std::size_t field_width(std::uint32_t field) {
   return field == kDoubleData ? 8 : 0;
 }
 
+// Bytes of one value that is stored or mapped by itself: an element, or a byte of packed ones.
+std::size_t value_width(DType dtype) { return std::max<std::size_t>(dtype_size(dtype), 1); }
+
 std::uint32_t typed_field(DType dtype) {
   switch (dtype) {
     case DType::kF32:
@@ -66,6 +69,11 @@ void for_each_payload_field(const TensorRecord& record, Bytes bytes, const std::
                    Shape(record.dims).numel());
 }
 
+// How many values a typed field holds for `count` elements: packed elements share the values, each of which is a byte.
+std::uint64_t stored_values(DType dtype, std::uint64_t count) {
+  return is_packed(dtype) ? storage_bytes(dtype, static_cast<std::int64_t>(count)).value_or(0) : count;
+}
+
 // Typed values lie in the field of their type, and are as many as the dims ask where their width is fixed, else at most
 // as many as there are bytes.
 void check_typed_field(const TensorRecord& record, DType dtype, std::uint64_t count, Bytes bytes,
@@ -91,7 +99,18 @@ bool fits(DType dtype, std::uint64_t word) {
     case DType::kBool:
       return word <= 1;
     case DType::kU8:
+    case DType::kF8E4M3FN:
+    case DType::kF8E4M3FNUZ:
+    case DType::kF8E5M2:
+    case DType::kF8E5M2FNUZ:
+    case DType::kF8E8M0:
       return word <= 0xff;
+    case DType::kU4:
+    case DType::kI4:
+    case DType::kF4E2M1:
+    case DType::kU2:
+    case DType::kI2:
+      return word <= 0xff || (value < 0 && value >= -128);  // a byte, which old writers sign-extend
     case DType::kU16:
     case DType::kF16:
     case DType::kBF16:
@@ -124,7 +143,7 @@ Tensor decode_fixed(const TensorRecord& record, DType dtype, Bytes bytes, const 
 // Every varint takes a byte at least, so that the fields' length, checked at opening, bounds what is allocated here.
 Tensor decode_varints(const TensorRecord& record, DType dtype, Bytes bytes, const std::string& file) {
   Tensor result = Tensor::empty(dtype, Shape(record.dims));
-  const std::size_t width = dtype_size(dtype);
+  const std::size_t width = value_width(dtype);
   std::size_t filled = 0;
   for_each_payload_field(record, bytes, file, [&](const FieldReader& fields, const WireField& field) {
     for (std::uint64_t at = field.body.begin; at < field.body.end; filled += width) {
@@ -149,14 +168,14 @@ Tensor decode_raw(const TensorRecord& record, DType dtype, Bytes raw, const std:
       if (value > std::byte{1})
         throw user_error("{}: a bool is {}", tensor_label(record, file), static_cast<int>(value));
   const Tensor mapped = Tensor::view(dtype, Shape(record.dims), raw.data(), owner);
-  if (reinterpret_cast<std::uintptr_t>(raw.data()) % dtype_size(dtype) == 0) return mapped;
+  if (reinterpret_cast<std::uintptr_t>(raw.data()) % value_width(dtype) == 0) return mapped;
   return mapped.copy();
 }
 
-// The bits of element i as the varint that a typed field holds: integers sign-extended as protobuf does, floats as
-// unsigned bits.
+// The bits of element i, or of byte i of packed ones, as the varint that a typed field holds: integers sign-extended as
+// protobuf does, floats as unsigned bits.
 std::uint64_t varint_word(const Tensor& value, std::size_t i) {
-  const std::size_t width = dtype_size(value.dtype());
+  const std::size_t width = value_width(value.dtype());
   std::uint64_t word = 0;
   std::memcpy(&word, value.raw() + i * width, width);
   switch (value.dtype()) {
@@ -207,16 +226,16 @@ StoredType stored_type(std::int32_t data_type) {
       {"complex64", DType::kUndefined, 64},
       {"complex128", DType::kUndefined, 128},
       {"bfloat16", DType::kBF16, 16},
-      {"float8e4m3fn", DType::kUndefined, 8},
-      {"float8e4m3fnuz", DType::kUndefined, 8},
-      {"float8e5m2", DType::kUndefined, 8},
-      {"float8e5m2fnuz", DType::kUndefined, 8},
-      {"uint4", DType::kUndefined, 4},
-      {"int4", DType::kUndefined, 4},
-      {"float4e2m1", DType::kUndefined, 4},
-      {"float8e8m0", DType::kUndefined, 8},
-      {"uint2", DType::kUndefined, 2},
-      {"int2", DType::kUndefined, 2},
+      {"float8e4m3fn", DType::kF8E4M3FN, 8},
+      {"float8e4m3fnuz", DType::kF8E4M3FNUZ, 8},
+      {"float8e5m2", DType::kF8E5M2, 8},
+      {"float8e5m2fnuz", DType::kF8E5M2FNUZ, 8},
+      {"uint4", DType::kU4, 4},
+      {"int4", DType::kI4, 4},
+      {"float4e2m1", DType::kF4E2M1, 4},
+      {"float8e8m0", DType::kF8E8M0, 8},
+      {"uint2", DType::kU2, 2},
+      {"int2", DType::kI2, 2},
   };
   if (data_type < 0 || data_type >= static_cast<std::int32_t>(std::size(kTypes)))
     return {"of unknown type", DType::kUndefined, 0};
@@ -253,7 +272,7 @@ void check_payload(const TensorRecord& record, Bytes bytes, const std::string& f
       throw user_error("{}: {} {} takes {} bytes, got {}", tensor_label(record, file), type.name,
                        Shape(record.dims).text(), want, have);
   } else if (type.dtype != DType::kUndefined) {
-    check_typed_field(record, type.dtype, count, bytes, file);
+    check_typed_field(record, type.dtype, stored_values(type.dtype, count), bytes, file);
   }
 }
 

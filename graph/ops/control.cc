@@ -126,6 +126,8 @@ std::vector<Tensor> run_loop(const Node& node, std::span<const Tensor> inputs, R
   std::vector<Tensor> scans;
   for (std::size_t i = 1 + states; i < body->outputs.size(); ++i) {
     const TypeShape type = type_of(*body, body->outputs[i]);
+    if (is_packed(type.dtype))
+      throw user_error("stacking elements of type {} is not supported", dtype_name(type.dtype));
     scans.push_back(run.allocate(type.dtype, stacked(type.shape, expected)));
   }
   const Shape number = *body->value(body->inputs[0]).shape;
@@ -240,7 +242,8 @@ Op control(std::string name, void (*infer)(InferContext&), void (*vjp)(VjpContex
           .infer = infer,
           .forward = forward_control,
           .vjp = vjp,
-          .takes_half = true};
+          .takes_half = true,
+          .packed = Op::Packed::kAsStored};
 }
 
 }  // namespace

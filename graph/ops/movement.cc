@@ -410,7 +410,8 @@ Op mover(std::string name, int since, void (*infer)(InferContext&), void (*forwa
           .infer = infer,
           .forward = forward,
           .vjp = vjp,
-          .takes_half = true};
+          .takes_half = true,
+          .packed = Op::Packed::kAsCodes};
 }
 
 }  // namespace
@@ -428,7 +429,8 @@ std::vector<Op> movement_ops() {
        .infer = infer_place,
        .forward = place_forward,
        .vjp = place_vjp,
-       .takes_half = true},
+       .takes_half = true,
+       .packed = Op::Packed::kAsCodes},
   };
 }
 

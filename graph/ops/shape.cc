@@ -130,7 +130,8 @@ Op view(std::string name, int since, void (*infer)(InferContext&)) {
           .infer = infer,
           .forward = view_forward,
           .vjp = view_vjp,
-          .takes_half = true};
+          .takes_half = true,
+          .packed = Op::Packed::kAsStored};
 }
 
 }  // namespace
@@ -142,13 +143,15 @@ std::vector<Op> shape_ops() {
        .infer = infer_shape,
        .forward = shape_forward,
        .no_vjp = "its output is a shape",
-       .takes_half = true},
+       .takes_half = true,
+       .packed = Op::Packed::kAsStored},
       {.domain = "",
        .name = "Size",
        .infer = infer_size,
        .forward = size_forward,
        .no_vjp = "its output is a count",
-       .takes_half = true},
+       .takes_half = true,
+       .packed = Op::Packed::kAsStored},
       view("Reshape", 5, infer_reshape),
       view("Unsqueeze", 1, infer_unsqueeze),
       view("Squeeze", 1, infer_squeeze),

@@ -18,11 +18,15 @@ import numpy
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from quantization import quantization
+
 FOLDER = pathlib.Path(__file__).resolve().parent
 RUN_ONNX = FOLDER.parents[1] / "interop" / "run_onnx.mjs"
 MICROSOFT = "com.microsoft"
-NAMES = {"float32": "f32", "int64": "i64", "int32": "i32", "bool": "bool"}  # as tests/interop/tensor_files.mjs calls them
-TYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64, "int32": TensorProto.INT32, "bool": TensorProto.BOOL}
+# As tests/interop/tensor_files.mjs calls them.
+NAMES = {"float32": "f32", "int64": "i64", "int32": "i32", "bool": "bool", "uint8": "u8", "int8": "i8", "uint16": "u16", "int16": "i16"}
+TYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64, "int32": TensorProto.INT32, "bool": TensorProto.BOOL,
+         "uint8": TensorProto.UINT8, "int8": TensorProto.INT8, "uint16": TensorProto.UINT16, "int16": TensorProto.INT16}
 
 
 def run_in_onnxruntime(model, inputs):
@@ -59,17 +63,19 @@ class Case:
         node = helper.make_node(op, names, results, name=self.name, domain=domain, **attributes)
         fed = {n: x for i, (n, x) in enumerate(zip(names, inputs)) if n and i not in constants}
         self.write_graph([node], fed, [y for y in results if y],
-                         [numpy_helper.from_array(inputs[i], names[i]) for i in constants], opset, kinds)
+                         [numpy_helper.from_array(inputs[i], names[i]) for i in constants], opset,
+                         dict(zip([y for y in results if y], kinds)) if kinds else None)
 
-    def write_graph(self, nodes, fed, results, initializers=(), opset=17, kinds=None):
+    def write_graph(self, nodes, fed, results, initializers=(), opset=17, types=None, ir_version=8):
+        """types: of the results, where they are not float32."""
         def model(types):
             graph = helper.make_graph(
                 nodes, self.name, [helper.make_tensor_value_info(n, TYPES[x.dtype.name], x.shape) for n, x in fed.items()],
                 [helper.make_tensor_value_info(n, TYPES[d], s) for n, (d, s) in types.items()], list(initializers))
-            return helper.make_model(graph, producer_name="retune-golden", ir_version=8,
+            return helper.make_model(graph, producer_name="retune-golden", ir_version=ir_version,
                                      opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid(MICROSOFT, 1)])
 
-        computed = run_in_onnxruntime(model({n: (kind, None) for n, kind in zip(results, kinds or ["float32"] * len(results))}), fed)
+        computed = run_in_onnxruntime(model({n: ((types or {}).get(n, "float32"), None) for n in results}), fed)
         folder = FOLDER / f"test_{self.name}"
         data = folder / "test_data_set_0"
         data.mkdir(parents=True)
@@ -348,6 +354,7 @@ def main():
     for family in (attention, multi_head_attention, group_query_attention, rotary, normalization, sums_of_products, transposed_convolutions,
                    recurrences, spectra, resampling, losses, planes_and_norms, moves, functions_of_an_element, states, others):
         family()
+    quantization(Case)
     files = [f for f in FOLDER.rglob("*") if f.is_file()]
     print(f"{len(list(FOLDER.glob('test_*')))} tests, {sum(f.stat().st_size for f in files)} bytes in {len(files)} files")
 

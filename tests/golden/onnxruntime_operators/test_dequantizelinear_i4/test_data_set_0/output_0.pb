@@ -1,0 +1,1 @@
+BDequantizeLinear_0_0J*?f™¶>*¿2wó>LU¿f™¶¾2wó½

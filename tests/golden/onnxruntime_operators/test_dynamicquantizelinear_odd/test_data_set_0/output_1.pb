@@ -1,0 +1,1 @@
+BDynamicQuantizeLinear_0_1J»i^<

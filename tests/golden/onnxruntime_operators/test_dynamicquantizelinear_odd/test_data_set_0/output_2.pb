@@ -1,0 +1,1 @@
+BDynamicQuantizeLinear_0_2J“

@@ -1,0 +1,1 @@
+BQLinearMatMul_0_0J€™
