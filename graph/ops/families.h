@@ -52,10 +52,10 @@ std::vector<Op> onnx_attention_ops();       // Attention
 std::vector<Op> flex_attention_ops();       // FlexAttention of ai.onnx.preview
 std::vector<Op> contrib_attention_ops();    // MultiHeadAttention GroupQueryAttention
 std::vector<Op> rotary_ops();               // RotaryEmbedding
-std::vector<Op> quantization_ops();           // QuantizeLinear DequantizeLinear DynamicQuantizeLinear
-std::vector<Op> integer_product_ops();        // MatMulInteger ConvInteger QLinearMatMul QLinearConv
-std::vector<Op> block_quantized_ops();        // MatMulNBits MatMulBnb4
-std::vector<Op> quantized_gather_ops();       // GatherBlockQuantized
+std::vector<Op> quantization_ops();         // QuantizeLinear DequantizeLinear DynamicQuantizeLinear
+std::vector<Op> integer_product_ops();      // MatMulInteger ConvInteger QLinearMatMul QLinearConv
+std::vector<Op> block_quantized_ops();      // MatMulNBits MatMulBnb4
+std::vector<Op> quantized_gather_ops();     // GatherBlockQuantized
 
 std::vector<Op> control_ops();  // If Loop Scan, private
 
