@@ -7,6 +7,7 @@
 
 #include "graph/half_products.h"
 #include "graph/one_dnn.h"
+#include "graph/product_table.h"
 #include "graph/row_products.h"
 #include "tensor/error.h"
 
@@ -40,21 +41,11 @@ int blas_int(std::int64_t value) {
 
 CBLAS_TRANSPOSE flag(bool transpose) { return transpose ? CblasTrans : CblasNoTrans; }
 
-// Which library multiplies a tile of f32, measured on the same core with OpenBLAS 0.3.21 and oneDNN 2.6: with AVX-512,
-// oneDNN is 10 to 20 % faster on tiles of some size (5x768x192: 18 against 32 microseconds; 3200x192x768 transposed:
-// 102 against 57 GFLOP/s), OpenBLAS on small ones (100x100x64 transposed: 17 against 23) and where A is transposed and
-// short. Elsewhere OpenBLAS.
-
-bool one_dnn_is_faster(const MatrixProduct& s) {
-  static const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
-  return has_avx512 && 2 * s.m * s.n * s.k >= 60000;
-}
-
 void gemm(const MatrixProduct& s, const float* a, const float* b, float* c) {
   const int m = blas_int(s.m), n = blas_int(s.n), k = blas_int(s.k), lda = blas_int(s.lda), ldb = blas_int(s.ldb),
             ldc = blas_int(s.ldc);
   const auto alpha = static_cast<float>(s.alpha), beta = static_cast<float>(s.beta);
-  if (one_dnn_is_faster(s)) {
+  if (faster_library({s.m, s.n, s.k, s.transpose_a, s.transpose_b}) == kOneDnn) {
     const OneOpenMpThread one;
     if (dnnl_sgemm(s.transpose_a ? 'T' : 'N', s.transpose_b ? 'T' : 'N', m, n, k, alpha, a, lda, b, ldb, beta, c,
                    ldc) != dnnl_success)
