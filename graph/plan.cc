@@ -79,7 +79,7 @@ void choose_rows(Graph& graph, const Request& request) {
     if (whole.rank() == 0) throw user_error("'{}' is a scalar and has no rows", request.outputs[i]);
     const std::int64_t rows = whole.numel() / std::max<std::int64_t>(whole.back(), 1);
     const ValueId flat = builder.reshape(graph.outputs[i], {rows, whole.back()});
-    graph.outputs[i] = builder.op("Gather", {flat, builder.ints(chosen->second)});
+    graph.outputs[i] = builder.op("Gather", {flat, builder.ints(chosen->second)}, {}, "rows of " + request.outputs[i]);
   }
 }
 

@@ -17,6 +17,7 @@ namespace {
 constexpr std::array kUnary = {"Identity", "Cast",  "Neg",       "Exp",      "Log",       "Sqrt",
                                "Erf",      "Tanh",  "Sigmoid",   "Relu",     "LeakyRelu", "Elu",
                                "Gelu",     "Swish", "HardSwish", "FastGelu", "QuickGelu"};
+constexpr const char* kRowsSuffix = " rows";
 constexpr std::array kBinary = {"Add", "Sub", "Mul", "Div"};
 constexpr std::array kNorms = {"LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization"};
 
@@ -157,14 +158,21 @@ class RowSelector {
     std::map<ValueId, ValueId> selected;  // value of the source -> its chosen rows in the result
   };
 
+  // For traces and messages; empty for a value without a name, or if the name is taken.
+  std::string name_of_rows(ValueId id) {
+    const std::string& whole = source_.value(id).name;
+    const std::string name = whole.empty() ? "" : whole + kRowsSuffix;
+    return source_.find(name) == kNoValue && copy_.result().find(name) == kNoValue ? name : "";
+  }
+
   // The chosen rows [M, D] of a value.
   ValueId rows(Chain& chain, ValueId id) {
     if (const auto it = chain.selected.find(id); it != chain.selected.end()) return it->second;
     const Shape& whole = shape(id);
     const ValueId flat =
         whole.rank() == 2 ? copy_.at(id) : builder_.reshape(copy_.at(id), {rows_of(whole), whole.back()});
-    return chain.selected[id] =
-               builder_.op("Gather", {flat, copy_.at(chain.selection.indices)}, {{"axis", std::int64_t{0}}});
+    return chain.selected[id] = builder_.op("Gather", {flat, copy_.at(chain.selection.indices)},
+                                            {{"axis", std::int64_t{0}}}, name_of_rows(id));
   }
 
   void place(std::size_t index) {
@@ -195,7 +203,7 @@ class RowSelector {
     const Value& origin = source_.value(n.outputs[0]);
     const ValueId whole = n.outputs[0];
     Graph& result = copy_.result();
-    const ValueId out = result.add_node(std::move(n), {""})[0];
+    const ValueId out = result.add_node(std::move(n), {name_of_rows(whole)})[0];
     result.value(out).dtype = origin.dtype;
     result.value(out).shape = Shape{shape(chain.selection.indices).numel(), origin.shape->back()};
     chain.selected[whole] = out;

@@ -251,6 +251,12 @@ TEST_F(EditAcceptance, RevertRestoresTheBaseAndApplyingAgainGivesTheSameBytes) {
   EXPECT_EQ(files_below("demo/bundle"), source) << "the base was never written";
 }
 
+// The value of the graph of which the engine computed some rows.
+std::string whole_of(const std::string& name) {
+  if (name.starts_with("rows of ")) return name.substr(8);
+  return name.ends_with(" rows") ? name.substr(0, name.size() - 5) : name;
+}
+
 // Options and answers are only scored: what a model generates it reads again, and another answer is other input.
 TEST_F(EditAcceptance, AskingAgainExecutesOnlyWhatTheEditCanReach) {
   const Site site = base_->site(late_site());
@@ -276,7 +282,7 @@ TEST_F(EditAcceptance, AskingAgainExecutesOnlyWhatTheEditCanReach) {
     const Asked after = ask(session_, edited, {&probes[i], 1}, settings)[0];
     const auto& executed = session_.counters().executions_by_value;
     EXPECT_TRUE(executed.contains("logits"));
-    for (const auto& [name, times] : executed) EXPECT_TRUE(reachable.contains(name)) << name;
+    for (const auto& [name, times] : executed) EXPECT_TRUE(reachable.contains(whole_of(name))) << name;
     EXPECT_NE(after.first_token_logprobs, before[i].first_token_logprobs) << "the edited weight was not read";
     EXPECT_EQ(after.answer.option_scores.size(), probes[i].options.size());
   }
