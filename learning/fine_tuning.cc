@@ -95,11 +95,16 @@ class Weights {
     for (const TunedSite& tuned : sites_)
       for (std::size_t t = 0; t < tuned.targets.size(); ++t)
         for (const std::string& name : tuned.parameters[t]) {
+          const DeltaTarget& target = tuned.targets[t];
+          const Tensor part = relaid(masters_[tuned.site.name], tuned.targets[0], target);
           Tensor& stored = stored_[name];
-          if (copied.insert(name).second)
-            stored = tuned.targets[t].slice ? stored.copy() : Tensor::empty(DType::kF32, stored.shape());
-          write_stored_part(stored, relaid(masters_[tuned.site.name], tuned.targets[0], tuned.targets[t]),
-                            tuned.targets[t]);
+          if (!target.slice) {
+            // The master itself where it lies as the file has it: its new version tells the Session that it moved.
+            stored = part.reshaped(stored.shape());
+            continue;
+          }
+          if (copied.insert(name).second) stored = stored.copy();
+          write_stored_part(stored, part, target);
         }
     for (const auto& [name, tensor] : stored_) {
       Feed& feed = parameters_.find(name)->second;
