@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
-#include <limits>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -34,9 +33,18 @@ std::size_t machine_bytes() {
 
 }  // namespace
 
+bool fits_machine(DType dtype, const Shape& shape) {
+  const std::optional<std::size_t> bytes = storage_bytes(dtype, shape.numel());
+  return bytes && *bytes <= machine_bytes();
+}
+
 struct BufferPool::State {
+  explicit State(std::size_t most) : limit(most) {}
+
+  const std::size_t limit;
   std::mutex mutex;
   std::map<std::size_t, std::vector<std::byte*>> free;
+  std::size_t idle = 0;  // bytes in `free`
   std::int64_t live = 0;
   std::int64_t peak = 0;
 
@@ -45,15 +53,24 @@ struct BufferPool::State {
     for (auto& [size, buffers] : free)
       for (std::byte* buffer : buffers) std::free(buffer);
     free.clear();
+    idle = 0;
+  }
+  void make_room(std::size_t size) {
+    const std::size_t held = static_cast<std::size_t>(live) + size;
+    if (held + idle > limit) release();
+    if (held > limit)
+      throw failure("out of memory: {} bytes at a time, and there are {}; lower --memory or use shorter inputs", held,
+                    limit);
   }
 };
 
-BufferPool::BufferPool() : state_(std::make_shared<State>()) {}
+BufferPool::BufferPool(std::optional<std::size_t> limit)
+    : state_(std::make_shared<State>(limit.value_or(machine_bytes()))) {}
 
 Tensor BufferPool::allocate(DType dtype, const Shape& shape) {
-  const std::size_t bytes = storage_bytes(dtype, shape.numel()).value_or(std::numeric_limits<std::size_t>::max());
-  if (bytes > machine_bytes())
+  if (!fits_machine(dtype, shape))
     throw failure("a tensor of shape {} is larger than this machine's memory; use shorter inputs", shape.text());
+  const std::size_t bytes = storage_bytes(dtype, shape.numel()).value_or(0);
   const std::size_t size = size_class(std::max<std::size_t>(bytes, 1));
   std::byte* buffer = nullptr;
   {
@@ -62,6 +79,9 @@ Tensor BufferPool::allocate(DType dtype, const Shape& shape) {
     if (!buffers.empty()) {
       buffer = buffers.back();
       buffers.pop_back();
+      state_->idle -= size;
+    } else {
+      state_->make_room(size);
     }
   }
   if (buffer == nullptr)
@@ -76,6 +96,7 @@ Tensor BufferPool::allocate(DType dtype, const Shape& shape) {
   const auto give_back = [state = state_, size](std::byte* memory) {
     const std::lock_guard lock(state->mutex);
     state->free[size].push_back(memory);
+    state->idle += size;
     state->live -= static_cast<std::int64_t>(size);
   };
   return Tensor::adopt(dtype, shape, std::shared_ptr<std::byte>(buffer, give_back));

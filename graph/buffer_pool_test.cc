@@ -66,5 +66,20 @@ TEST(BufferPool, RefusesWhatNoMachineHolds) {
   EXPECT_EQ(pool.live_bytes(), 0) << "what was refused is not counted";
 }
 
+// Each of a graph's tensors fitted the machine, all of them did not: the kernel granted them and killed the process.
+TEST(BufferPool, CountsAllThatIsLiveAgainstItsLimit) {
+  BufferPool pool(1 << 20);
+  { const Tensor given_back = pool.allocate(DType::kU8, {600'000}); }
+  const Tensor first = pool.allocate(DType::kU8, {700'000});  // of another size than what lies idle
+  try {
+    pool.allocate(DType::kU8, {400'000});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kFailure);
+    EXPECT_NE(std::string(error.what()).find("out of memory"), std::string::npos);
+  }
+  EXPECT_NO_THROW(pool.allocate(DType::kU8, {200'000}));
+}
+
 }  // namespace
 }  // namespace retune

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "graph/buffer_pool.h"
+#include "graph/infer.h"
 #include "graph/ops/kernel.h"
 #include "tensor/half.h"
 #include "tensor/narrow.h"
@@ -45,7 +47,7 @@ std::vector<Tensor> forward(const Node& node, const Op& op, std::span<const Tens
   try {
     op.forward(context);
   } catch (const Error& error) {
-    throw Error(error.code(), node.text() + ": " + error.what());
+    throw error_at(node, error);
   }
   return std::move(context.outputs());
 }
@@ -75,11 +77,36 @@ DType packed_type(std::span<const Tensor> inputs, std::span<const TypeShape> typ
   return DType::kUndefined;
 }
 
+bool is_left_out(const Node& node, std::size_t output) {
+  return output < node.outputs.size() && node.outputs[output] == kNoValue;
+}
+
+bool makes_nothing(const Node& node, std::span<const TypeShape> types) {
+  for (std::size_t i = 0; i < types.size(); ++i)
+    if (!is_left_out(node, i) && types[i].shape.numel() != 0) return false;
+  return true;
+}
+
 }  // namespace
+
+void require_room(const Node& node, std::span<const TypeShape> types) {
+  for (const TypeShape& type : types)
+    if (type.dtype != DType::kUndefined && !fits_machine(type.dtype, type.shape))
+      throw failure("{}: a tensor of shape {} is larger than this machine's memory; use shorter inputs", node.text(),
+                    type.shape.text());
+}
 
 std::vector<Tensor> evaluate(const Node& node, const Op& op, std::span<const Tensor> inputs,
                              std::span<const TypeShape> output_types, ThreadPool& pool,
                              const ForwardContext::Allocate& allocate) {
+  require_room(node, output_types);
+  // Kernels go along rows; of an empty tensor there may be 2^40.
+  if (makes_nothing(node, output_types)) {
+    std::vector<Tensor> outputs;
+    for (std::size_t i = 0; i < output_types.size(); ++i)
+      outputs.push_back(is_left_out(node, i) ? Tensor() : allocate(output_types[i].dtype, output_types[i].shape));
+    return outputs;
+  }
   if (op.packed != Op::Packed::kAsStored) {
     if (const DType packed = packed_type(inputs, output_types); packed != DType::kUndefined) {
       if (op.packed == Op::Packed::kAsCodes) return forward_codes(node, op, inputs, output_types, pool, allocate);

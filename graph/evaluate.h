@@ -14,4 +14,7 @@ std::vector<Tensor> evaluate(const Node& node, const Op& op, std::span<const Ten
                              std::span<const TypeShape> output_types, ThreadPool& pool,
                              const ForwardContext::Allocate& allocate);
 
+// A failure naming the node if one of its outputs is larger than this machine's memory.
+void require_room(const Node& node, std::span<const TypeShape> output_types);
+
 }  // namespace retune

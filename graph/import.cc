@@ -98,6 +98,8 @@ class Importer {
   using Versions = std::map<std::string, int>;  // of operator sets, by domain
 
   void add_opset(Versions& versions, const std::string& domain, std::int64_t version) const {
+    // Private operators trust that the planner made them.
+    if (domain == "retune") fail("domain 'retune' is that of Retune's own operators, which no file may use");
     const std::string name = domain.empty() ? "ai.onnx" : domain;
     const std::int64_t newest = domain.empty() ? kNewestOpset : std::int64_t{std::numeric_limits<int>::max()};
     if (version < 1 || version > newest)

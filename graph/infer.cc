@@ -4,6 +4,8 @@
 #include <array>
 #include <string_view>
 
+#include "weights/external_data.h"
+
 namespace retune {
 
 namespace {
@@ -43,11 +45,16 @@ auto named(const Node& node, F&& f) {
   try {
     return f();
   } catch (const Error& error) {
-    throw Error(error.code(), node.text() + ": " + error.what());
+    throw error_at(node, error);
   }
 }
 
 }  // namespace
+
+Error error_at(const Node& node, const Error& error) {
+  constexpr std::size_t kShown = 1000;
+  return {error.code(), node.text() + ": " + printable(error.what(), kShown)};
+}
 
 std::vector<InferContext::Result> infer(const Graph& graph, const Node& node, const Op& op) {
   InferContext context(graph, node);

@@ -14,4 +14,7 @@ std::vector<InferContext::Result> infer(const Graph& graph, const Node& node, co
 // The body of a composite operator (Op::body) for one node. Errors as above.
 Graph body_of(const Graph& graph, const Node& node, const Op& op);
 
+// The error with the node before it, on one line: messages repeat what attributes say, which may be anything.
+Error error_at(const Node& node, const Error& error);
+
 }  // namespace retune

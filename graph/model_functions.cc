@@ -2,6 +2,7 @@
 
 #include <google/protobuf/unknown_field_set.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "tensor/error.h"
@@ -11,7 +12,8 @@ namespace retune {
 
 namespace {
 
-constexpr int kMaxNodes = 1'000'000;
+constexpr std::int64_t kMaxNodes = 1'000'000;
+constexpr std::size_t kMaxBytes = std::size_t{256} << 20;
 // Calls within calls. Recursion is found by name; this bounds the stack of what is merely deep.
 constexpr int kMaxDepth = 128;
 
@@ -42,11 +44,9 @@ std::string plain_domain(const std::string& domain) { return domain == "ai.onnx"
 // Where nodes are copied from and how their names are read there. The outermost one renames nothing.
 struct ModelFunctions::Call {
   const onnx::FunctionProto* function = nullptr;
-  const Call* outer = nullptr;
   std::string prefix{};
   std::map<std::string, std::string> arguments{};  // formal to actual
   std::map<std::string, onnx::AttributeProto> attributes{};
-  int depth = 0;
 
   std::string actual(const std::string& name) const {
     if (function == nullptr || name.empty()) return name;
@@ -64,7 +64,46 @@ ModelFunctions::ModelFunctions(const onnx::ModelProto& model, std::string label)
   }
 }
 
+const onnx::FunctionProto* ModelFunctions::called_by(const onnx::NodeProto& node) const {
+  const auto found = functions_.find({plain_domain(node.domain()), node.op_type(), overload_of(node, kNodeOverload)});
+  return found == functions_.end() ? nullptr : found->second;
+}
+
+ModelFunctions::Extent ModelFunctions::measure(const Nodes& nodes) {
+  Extent all;
+  for (const auto& node : nodes) {
+    Extent one{.nodes = 1};
+    if (const onnx::FunctionProto* called = called_by(node)) one = measure(*called);
+    for (const auto& attribute : node.attribute()) {
+      if (!attribute.has_g()) continue;
+      const Extent inside = measure(attribute.g().node());
+      one = {one.nodes + inside.nodes, std::max(one.depth, inside.depth)};
+    }
+    all = {all.nodes + one.nodes, std::max(all.depth, one.depth)};
+    if (all.nodes > kMaxNodes)
+      throw user_error("{}: with its functions the model has more than {} nodes", label_, kMaxNodes);
+    if (all.depth > kMaxDepth) throw user_error("{}: functions are nested deeper than {}", label_, kMaxDepth);
+  }
+  return all;
+}
+
+ModelFunctions::Extent ModelFunctions::measure(const onnx::FunctionProto& function) {
+  const auto [known, is_new] = extents_.emplace(&function, std::nullopt);
+  if (!is_new && known->second) return *known->second;
+  if (!is_new)
+    throw user_error("{}: function '{}' of domain '{}' calls itself", label_, printable(function.name()),
+                     printable(function.domain()));
+  if (++measuring_ > kMaxDepth) throw user_error("{}: functions are nested deeper than {}", label_, kMaxDepth);
+  Extent extent = measure(function.node());
+  --measuring_;
+  extent.nodes += function.output_size();  // those that are passed on
+  ++extent.depth;
+  extents_[&function] = extent;
+  return extent;
+}
+
 onnx::GraphProto ModelFunctions::inlined(const onnx::GraphProto& graph) {
+  measure(graph.node());
   onnx::GraphProto result;
   expand(graph, {}, result);
   return result;
@@ -113,23 +152,16 @@ void ModelFunctions::add(const onnx::NodeProto& node, const Call& call, onnx::Gr
       *copy.add_attribute() = attribute;
     }
   }
-  // Long names weigh more, so that a few lines that call each other cannot fill the memory.
-  if ((nodes_ += 1 + static_cast<std::int64_t>(copy.ByteSizeLong() >> 10)) > kMaxNodes)
-    throw user_error("{}: with its functions the model has more than {} nodes", label_, kMaxNodes);
-  const auto called = functions_.find({plain_domain(node.domain()), node.op_type(), overload_of(node, kNodeOverload)});
-  if (called != functions_.end()) return enter(*called->second, copy, call, result);
+  // Nodes were counted; what they are called and given by their calls was not.
+  if ((bytes_ += copy.ByteSizeLong()) > kMaxBytes)
+    throw user_error("{}: with its functions the model has more than {} MB", label_, kMaxBytes >> 20);
+  if (const onnx::FunctionProto* called = called_by(node)) return enter(*called, copy, result);
   onnx::NodeProto& placed = *result.add_node();
   placed.Swap(&copy);
   if (call.function != nullptr) homes_[&placed] = call.function;
 }
 
-void ModelFunctions::enter(const onnx::FunctionProto& function, const onnx::NodeProto& node, const Call& outer,
-                           onnx::GraphProto& result) {
-  for (const Call* at = &outer; at != nullptr; at = at->outer)
-    if (at->function == &function)
-      throw user_error("{}: function '{}' of domain '{}' calls itself", label_, printable(function.name()),
-                       printable(function.domain()));
-  if (outer.depth == kMaxDepth) throw user_error("{}: functions are nested deeper than {}", label_, kMaxDepth);
+void ModelFunctions::enter(const onnx::FunctionProto& function, const onnx::NodeProto& node, onnx::GraphProto& result) {
   if (node.input_size() > function.input_size() || node.output_size() > function.output_size())
     throw user_error("{}: a call of function '{}' has {} inputs and {} outputs, the function {} and {}", label_,
                      printable(function.name()), node.input_size(), node.output_size(), function.input_size(),
@@ -137,10 +169,7 @@ void ModelFunctions::enter(const onnx::FunctionProto& function, const onnx::Node
   const std::string called = !node.name().empty()     ? node.name()
                              : node.output_size() > 0 ? node.output(0)
                                                       : function.name();
-  Call call{.function = &function,
-            .outer = &outer,
-            .prefix = fmt::format("{}:{}/", called, ++calls_),
-            .depth = outer.depth + 1};
+  Call call{.function = &function, .prefix = fmt::format("{}:{}/", called, ++calls_)};
   for (const std::string& bytes : young_fields(function, kFunctionDefaults)) {
     onnx::AttributeProto standard;
     if (!standard.ParseFromString(bytes))

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "graph/graph_builder.h"
+#include "graph/op_attack.h"
 #include "graph/op_case.h"
 #include "graph/op_coverage.h"
 #include "graph/op_registry.h"
@@ -196,6 +197,9 @@ void expect_the_same_bytes_with_any_threads(const OpCase& op_case, const std::ve
   }
 }
 
+// Variations of each case. The seeds are fixed, so that a failure comes again.
+constexpr int kAttacks = 12;
+
 // Finite differences of a large case would take minutes; its gradients are compared between threads only.
 constexpr std::int64_t kLargestSlopes = 4096;
 
@@ -241,6 +245,17 @@ void check_all(const OpCase& op_case, const std::string& what) {
 
 }  // namespace
 
+void run_case(Session& session, const OpCase& op_case) {
+  const CaseRun run(op_case, op_case.inputs);
+  const std::vector<Tensor> outputs = run.forward(session);
+  if (op_case.gradients.empty()) return;
+  std::vector<Tensor> weights(outputs.size());
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    if (outputs[i].dtype() == DType::kF64) weights[i] = random_f64(outputs[i].shape(), 977 + i, 0.5, 1.5);
+  if (std::any_of(weights.begin(), weights.end(), [](const Tensor& t) { return t.defined(); }))
+    run.gradients(session, weights);
+}
+
 void check(const OpCase& op_case) {
   std::string what =
       op_case.domain + (op_case.domain.empty() ? "" : ".") + op_case.op + "(" + std::to_string(op_case.version) + ")";
@@ -248,6 +263,7 @@ void check(const OpCase& op_case) {
   SCOPED_TRACE(what);
   try {
     check_all(op_case, what);
+    attack(op_case, kAttacks);
   } catch (const std::exception& error) {
     ADD_FAILURE() << what << ": " << error.what();
   }

@@ -4,6 +4,7 @@
 
 #include "graph/canonicalize.h"
 #include "graph/differentiate.h"
+#include "graph/evaluate.h"
 #include "graph/graph_builder.h"
 #include "graph/graph_copy.h"
 #include "graph/op_registry.h"
@@ -168,6 +169,7 @@ Plan make_plan(const Graph& graph, const Request& request, ThreadPool& pool) {
     for (const ValueId id : node.outputs)
       types.push_back(id == kNoValue ? TypeShape{}
                                      : TypeShape{plan.graph.value(id).dtype, *plan.graph.value(id).shape});
+    require_room(node, types);
     if (request.cache == Request::Cache::kUse) plan.signatures.push_back(signature(node, types));
     plan.output_types.push_back(std::move(types));
   }

@@ -68,7 +68,12 @@ const Feed& Results::operator[](std::string_view name) const {
 }
 
 struct Session::State {
-  explicit State(const SessionOptions& given) : options(given), pool(given.threads), cache(given.cache_bytes) {}
+  // A rehearsal touches none of its memory, so it may count more than there is.
+  explicit State(const SessionOptions& given)
+      : options(given),
+        pool(given.threads),
+        buffers(given.rehearse ? std::optional<std::size_t>(SIZE_MAX) : std::nullopt),
+        cache(given.cache_bytes) {}
 
   struct PlanEntry {
     std::shared_ptr<const Graph> graph;  // keeps the key's address from being reused

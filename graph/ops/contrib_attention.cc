@@ -26,6 +26,7 @@
 #include "graph/ops/attention_body.h"
 #include "graph/ops/families.h"
 #include "graph/ops/kernel.h"
+#include "graph/ops/scalar_input.h"
 
 namespace retune {
 
@@ -74,9 +75,12 @@ ValueId padding_mask(Body& body, const InferContext& c, std::int64_t keys) {
 
 Graph multi_head_body(const InferContext& c) {
   require_float(c, 0);
-  if (!c.has(1) || !c.has(2) || c.shape(0).rank() != 3 || c.shape(1).rank() > 4)
+  if (!c.has(1) || !c.has(2) || c.shape(0).rank() != 3)
     throw user_error(
         "packed query, key and value are not supported; query must be [B, S, H D] with key and value beside it");
+  for (const int i : {1, 2})
+    if (c.shape(i).rank() != 3 && c.shape(i).rank() != 4)
+      throw user_error("key and value must be [B, L, H D] or [B, H, L, D], got {}", c.shape(i).text());
   const std::int64_t heads = required(c.attributes(), "num_heads");
   Body body(c);
   GraphBuilder& b = body.builder();
@@ -117,16 +121,15 @@ void refuse_what_is_missing(const InferContext& c) {
   if (a.i("smooth_softmax", 0) > 0) throw user_error("smooth_softmax is not supported");
   if (a.i("causal", 1) != 1) throw user_error("causal 0 is not supported");
   if (c.output_count() > 3) throw user_error("the scores (output 3) are not supported");
+  if (c.has(1) != c.has(2)) throw user_error("key and value come together");
   if (!c.has(5) || !c.has(6)) throw user_error("seqlens_k and total_sequence_length are needed");
 }
 
 Step step_of(const InferContext& c) {
-  const Tensor& total = c.require_constant(6);
-  if (total.numel() != 1) throw user_error("total_sequence_length must be one number, got {}", total.text());
   Step s;
   s.batch = c.shape(0)[0];
   s.queries = c.shape(0)[1];
-  s.total = total.to_i64()[0];
+  s.total = integer_of(c.require_constant(6), "total_sequence_length");
   s.heads = required(c.attributes(), "num_heads");
   s.key_heads = required(c.attributes(), "kv_num_heads");
   s.first = s.queries == s.total;
@@ -212,6 +215,7 @@ void infer_append(InferContext& c) {
   const Shape &past = c.shape(0), &x = c.shape(1);
   if (past.rank() != 4 || x.rank() != 4 || past[0] != x[0] || past[1] != x[1] || past[3] != x[3])
     throw user_error("the past {} and the new keys or values {} do not fit", past.text(), x.text());
+  require_same_dtype(c, 0, 1);
   c.set(0, c.dtype(1), {x[0], x[1], c.attributes().i("extent", 0), x[3]});
 }
 

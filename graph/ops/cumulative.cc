@@ -8,6 +8,7 @@
 #include "graph/graph_builder.h"
 #include "graph/ops/families.h"
 #include "graph/ops/kernel.h"
+#include "graph/ops/scalar_input.h"
 
 namespace retune {
 
@@ -15,8 +16,7 @@ namespace {
 
 void infer_cum_sum(InferContext& ctx) {
   require_inputs(ctx, 2);
-  if (ctx.shape(1).numel() != 1) throw user_error("the axis has shape {}, expected a scalar", ctx.shape(1).text());
-  if (const Tensor* axis = ctx.constant(1)) normalize_axis(axis->to_i64()[0], ctx.shape(0).rank());
+  if (const Tensor* axis = ctx.constant(1)) normalize_axis(integer_of(*axis, "the axis"), ctx.shape(0).rank());
   ctx.set(0, ctx.dtype(0), ctx.shape(0));
 }
 
@@ -35,7 +35,7 @@ struct Walk {
 
 Walk walk_of(const ForwardContext& ctx) {
   const Shape& shape = ctx.in(0).shape();
-  const int axis = normalize_axis(ctx.in(1).to_i64()[0], shape.rank());
+  const int axis = normalize_axis(integer_of(ctx.in(1), "the axis"), shape.rank());
   return {shape[axis], shape.product(axis + 1, shape.rank()), shape.product(0, axis),
           ctx.attributes().i("exclusive", 0) != 0, ctx.attributes().i("reverse", 0) != 0};
 }

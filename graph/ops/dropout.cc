@@ -11,6 +11,7 @@
 #include "graph/graph_builder.h"
 #include "graph/ops/families.h"
 #include "graph/ops/kernel.h"
+#include "graph/ops/scalar_input.h"
 
 namespace retune {
 
@@ -24,8 +25,8 @@ void infer_dropout(InferContext& c) {
 
 // 0 where nothing is dropped.
 double dropped_share(const ForwardContext& c) {
-  if (c.version() < 12 || !c.has(2) || c.in(2).cast(DType::kI64).to_i64().at(0) == 0) return 0;
-  const double ratio = c.has(1) ? c.in(1).cast(DType::kF64).to_f64().at(0) : 0.5;
+  if (c.version() < 12 || !c.has(2) || integer_of(c.in(2), "training_mode") == 0) return 0;
+  const double ratio = c.has(1) ? number_of(c.in(1), "the ratio") : 0.5;
   if (!(ratio >= 0 && ratio <= 1)) throw user_error("the ratio is {}, expected 0 to 1", ratio);
   return ratio;
 }

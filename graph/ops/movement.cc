@@ -96,9 +96,10 @@ std::vector<std::int64_t> permutation(const Attributes& attributes, int rank) {
   perm = attributes.ints("perm", perm);
   std::vector<std::int64_t> sorted = perm;
   std::sort(sorted.begin(), sorted.end());
-  for (std::int64_t axis = 0; axis < rank; ++axis)
-    if (static_cast<int>(sorted.size()) != rank || sorted[static_cast<std::size_t>(axis)] != axis)
-      throw user_error("perm [{}] is not a permutation of {} axes", fmt::join(perm, ", "), rank);
+  bool complete = sorted.size() == static_cast<std::size_t>(rank);
+  for (std::int64_t axis = 0; complete && axis < rank; ++axis)
+    complete = sorted[static_cast<std::size_t>(axis)] == axis;
+  if (!complete) throw user_error("perm [{}] is not a permutation of {} axes", fmt::join(perm, ", "), rank);
   return perm;
 }
 
@@ -347,6 +348,8 @@ void infer_split(InferContext& ctx) {
   if (const auto given = ctx.ints_from(1, "split")) {
     sizes = *given;
   } else {
+    if (parts != ctx.output_count())
+      throw user_error("num_outputs is {}, the node names {} outputs", parts, ctx.output_count());
     if (parts < 1 || (!ctx.attributes().has("num_outputs") && x[axis] % parts != 0))
       throw user_error("axis {} of {} cannot be split into {} equal parts", axis, x.text(), parts);
     const std::int64_t size = x[axis] / parts + (x[axis] % parts != 0);

@@ -7,6 +7,7 @@
 #include "graph/graph_builder.h"
 #include "graph/ops/families.h"
 #include "graph/ops/kernel.h"
+#include "graph/ops/scalar_input.h"
 #include "graph/ops/strided_copy.h"
 
 namespace retune {
@@ -217,8 +218,6 @@ void pad_vjp(VjpContext& ctx) {
 void infer_trilu(InferContext& ctx) {
   require_inputs(ctx, 1);
   if (ctx.shape(0).rank() < 2) throw user_error("the input has shape {}, expected matrices", ctx.shape(0).text());
-  if (ctx.has(1) && ctx.shape(1).numel() != 1)
-    throw user_error("k has shape {}, expected a scalar", ctx.shape(1).text());
   ctx.same_as_input();
 }
 
@@ -226,7 +225,7 @@ void trilu_forward(ForwardContext& ctx) {
   const Tensor& x = ctx.in(0);
   const bool upper = ctx.attributes().i("upper", 1) != 0;
   const std::int64_t rows = x.shape().back(1), columns = x.shape().back(0);
-  const std::int64_t k = ctx.has(1) ? std::clamp(ctx.in(1).to_i64()[0], -rows - 1, columns + 1) : 0;
+  const std::int64_t k = ctx.has(1) ? std::clamp(integer_of(ctx.in(1), "k"), -rows - 1, columns + 1) : 0;
   Tensor& y = ctx.out(0);
   visit_width(x.dtype(), [&]<class U>(U) {
     const U* source = words<U>(x);

@@ -9,6 +9,7 @@
 #include "graph/ops/body.h"
 #include "graph/ops/families.h"
 #include "graph/ops/kernel.h"
+#include "graph/ops/scalar_input.h"
 
 namespace retune {
 
@@ -88,7 +89,7 @@ void infer_top_k(InferContext& ctx) {
   const Shape& x = ctx.shape(0);
   const int axis = normalize_axis(ctx.attributes().i("axis", -1), x.rank());
   if (!ctx.has(1) && !ctx.attributes().has("k")) throw user_error("k is missing");
-  const std::int64_t k = ctx.has(1) ? ctx.require_constant(1).to_i64().at(0) : ctx.attributes().i("k", 0);
+  const std::int64_t k = ctx.has(1) ? integer_of(ctx.require_constant(1), "k") : ctx.attributes().i("k", 0);
   if (k < 0 || k > x[axis]) throw user_error("k is {}, expected 0 to {}, the extent of axis {}", k, x[axis], axis);
   std::vector<std::int64_t> extents = x.extents();
   extents[static_cast<std::size_t>(axis)] = k;

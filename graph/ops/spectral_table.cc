@@ -8,6 +8,7 @@
 
 #include "graph/ops/families.h"
 #include "graph/ops/kernel.h"
+#include "graph/ops/scalar_input.h"
 
 namespace retune {
 
@@ -24,8 +25,7 @@ DType table_type(const Attributes& attributes) {
 }
 
 std::int64_t count_of(const Tensor& tensor, const char* what, std::int64_t least) {
-  if (tensor.numel() != 1) throw user_error("{} must be one number, got {}", what, tensor.text());
-  const std::int64_t count = tensor.to_i64()[0];
+  const std::int64_t count = integer_of(tensor, what);
   if (count < least || count >= kLargest)
     throw user_error("{} is {}, expected {} to {}", what, count, least, kLargest - 1);
   return count;
@@ -69,7 +69,8 @@ void mel_forward(ForwardContext& c) {
   const std::int64_t bins = c.out_type(0).shape[0], bands = c.out_type(0).shape[1];
   const auto length = static_cast<double>(count_of(c.in(1), "dft_length", 0)),
              rate = static_cast<double>(count_of(c.in(2), "sample_rate", 1));
-  const double low = to_mel(c.in(3).to_f64().at(0)), high = to_mel(c.in(4).to_f64().at(0));
+  const double low = to_mel(number_of(c.in(3), "lower_edge_hertz")),
+               high = to_mel(number_of(c.in(4), "upper_edge_hertz"));
   const double step = (high - low) / static_cast<double>(bands + 2);
   const auto bin_of = [&](std::int64_t edge) {
     const double hertz = 700 * (std::pow(10.0, (low + step * static_cast<double>(edge)) / 2595) - 1);

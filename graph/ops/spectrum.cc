@@ -17,6 +17,7 @@
 #include "graph/ops/families.h"
 #include "graph/ops/fourier.h"
 #include "graph/ops/kernel.h"
+#include "graph/ops/scalar_input.h"
 
 namespace retune {
 
@@ -41,12 +42,12 @@ Transform transform_of(const Node& node, const Shape& x, const Tensor* length, c
   Transform t;
   t.inverse = node.attributes.i("inverse", 0) != 0;
   t.onesided = node.attributes.i("onesided", 0) != 0;
-  const std::int64_t along = axis != nullptr     ? axis->to_i64().at(0)
+  const std::int64_t along = axis != nullptr     ? integer_of(*axis, "the axis")
                              : node.version < 20 ? node.attributes.i("axis", 1)
                                                  : -2;
   t.axis = normalize_axis(along, x.rank());
   if (t.axis == x.rank() - 1) throw user_error("axis {} holds real and imaginary parts", t.axis);
-  t.length = length != nullptr ? length->to_i64().at(0) : t.to_real() ? 2 * (x[t.axis] - 1) : x[t.axis];
+  t.length = length != nullptr ? integer_of(*length, "the length") : t.to_real() ? 2 * (x[t.axis] - 1) : x[t.axis];
   if (t.length < 1 || t.length >= kLongest)
     throw user_error("a transform of length {}; expected 1 to {}", t.length, kLongest - 1);
   if (t.onesided && !t.inverse && x.back() == 2)
@@ -171,10 +172,10 @@ Graph stft_body(const InferContext& c) {
   const Shape signal = c.shape(0);
   if (signal.rank() != 2 && (signal.rank() != 3 || signal[2] < 1 || signal[2] > 2))
     throw user_error("signal must be [batch, length, 1 or 2], got {}", signal.text());
-  const std::int64_t parts = signal.rank() == 2 ? 1 : signal[2], step = c.require_constant(1).to_i64().at(0);
+  const std::int64_t parts = signal.rank() == 2 ? 1 : signal[2], step = integer_of(c.require_constant(1), "frame_step");
   if (c.has(2) && c.shape(2).rank() != 1) throw user_error("window must have rank 1, got {}", c.shape(2).text());
   if (!c.has(2) && !c.has(3)) throw user_error("neither a window nor a frame_length is given");
-  const std::int64_t length = c.has(3) ? c.require_constant(3).to_i64().at(0) : c.shape(2)[0];
+  const std::int64_t length = c.has(3) ? integer_of(c.require_constant(3), "frame_length") : c.shape(2)[0];
   if (step < 1) throw user_error("frame_step is {}, expected 1 or more", step);
   if (length < 1 || length > signal[1])
     throw user_error("frames of {} do not fit into a signal of {}", length, signal[1]);
