@@ -116,7 +116,7 @@ class PageTest(unittest.TestCase):
     def test_what_retune_measured_beside_itself_is_a_contender(self):
         row = Row("own", "A group", "t", (), bar=("the first time", 2))
         own = outcome(row, samples(RETUNE, [1.0], beside={"the first time": [3.0]}))
-        self.assertIn("| the first time | 2 | 3.00 s (3.00 s to 3.00 s) | 3.00 | 2 (met) |", "\n".join(results.lines_of(own, [])))
+        self.assertIn("| the first time | 2 | 3.00 s (3.00 s to 3.00 s; 1) | 3.00 | 2 (met) |", "\n".join(results.lines_of(own, [])))
 
     def test_a_limit_is_of_the_value_itself(self):
         row = Row("memory", "A group", "t", (), limit=1.5)

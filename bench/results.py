@@ -6,7 +6,7 @@ import statistics
 
 from rows import PRODUCTS, RETUNE
 
-HEAD = ("| row | contender | threads | median (lowest to highest) | ratio | at least | of the product rate | at least |",
+HEAD = ("| row | contender | threads | median (lowest to highest; values) | ratio | at least | of the product rate | at least |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |")
 
 
@@ -59,7 +59,7 @@ def amount(value, unit):
 
 
 def spread(values, unit):
-    return f"{amount(statistics.median(values), unit)} ({amount(min(values), unit)} to {amount(max(values), unit)})"
+    return f"{amount(statistics.median(values), unit)} ({amount(min(values), unit)} to {amount(max(values), unit)}; {len(values)})"
 
 
 def judged(text, met):
@@ -135,7 +135,8 @@ def page(outcomes, machine, versions, features, invocation):
              f"Made by `{invocation}` on {datetime.date.today()}. {machine}. {'; '.join(sorted(peers) + versions)}.", "",
              "Each contender at its best thread setting, in turn with the others, in one run on one machine. Ratio: the contender's median "
              "over Retune's. Matrix-product rate: operations over time of the products of Retune's own plan, run alone, their weights "
-             "cold; its share counts attention's products as work done too. Blocks are counted from 0."]
+             "cold; its share counts attention's products as work done too, and above 100 % says that the machine's speed drifted between the two. "
+             "A median of fewer than five values is no more than an indication. Blocks are counted from 0."]
     for group in dict.fromkeys(outcome.row.group for outcome in outcomes):
         lines += group_lines(group, [outcome for outcome in outcomes if outcome.row.group == group], features)
     return "\n".join(lines + profile_lines(outcomes, features)) + "\n"
