@@ -130,11 +130,10 @@ void Specializer::enter(const std::string& name) {
 }
 
 // The value if it is known; asks for pins where they would make it known.
-std::optional<Tensor> Specializer::steering(ValueId id) const {
+std::optional<Tensor> Specializer::steering(ValueId id) {
   if (is_list(id)) throw user_error("a sequence cannot be a condition, a count or a position");
   if (result_.value(id).kind == ValueKind::kConstant) return result_.value(id).constant;
-  const Origins origins = origins_of(id);
-  if (origins.steerable()) ask_for(origins.inputs);
+  if (reach_of(id) == Reach::kInputs) ask_for(origins_of(id).inputs);
   return std::nullopt;
 }
 
@@ -214,6 +213,7 @@ Specializer::Mark Specializer::begin_unrolling() {
 
 void Specializer::take_back(const Mark& mark) {
   result_.cut_back(mark.values, mark.nodes);
+  reach_.resize(std::min(reach_.size(), mark.values));
   std::erase_if(captured_, [&](const auto& entry) { return static_cast<std::size_t>(entry.second) >= mark.values; });
   std::erase_if(captures_, [&](ValueId id) { return !captured_.contains(id); });
   budget_.unrolled = mark.unrolled;

@@ -235,6 +235,28 @@ Specializer::Origins Specializer::origins_of(ValueId id) const {
   return origins;
 }
 
+Specializer::Reach Specializer::reach_of_leaf(ValueId id) {
+  const Value& value = result_.value(id);
+  if (value.kind == ValueKind::kConstant) return Reach::kConstants;
+  if (value.kind == ValueKind::kParameter) return Reach::kBeyond;
+  if (outer_ == nullptr) return is_float(value.dtype) ? Reach::kBeyond : Reach::kInputs;
+  const auto from = std::find_if(captured_.begin(), captured_.end(), [&](const auto& c) { return c.second == id; });
+  return from == captured_.end() ? Reach::kBeyond : outer_->reach_of(from->first);
+}
+
+Specializer::Reach Specializer::reach_of(ValueId id) {
+  while (reach_.size() <= static_cast<std::size_t>(id)) {
+    const auto next = static_cast<ValueId>(reach_.size());
+    const Node* producer = result_.producer(next);
+    Reach reach = producer == nullptr ? reach_of_leaf(next) : Reach::kConstants;
+    if (producer != nullptr)
+      for (const ValueId input : producer->inputs)
+        if (input != kNoValue) reach = std::max(reach, reach_[static_cast<std::size_t>(input)]);
+    reach_.push_back(reach);
+  }
+  return reach_[static_cast<std::size_t>(id)];
+}
+
 void Specializer::ask_for(const std::set<std::string>& inputs) { throw NeedsInput{{inputs.begin(), inputs.end()}}; }
 
 std::vector<std::string> Specializer::inputs_behind(ValueId id, const Node& node) const {

@@ -5,6 +5,7 @@
 // that must wait for run time. Others include specialize.h.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
@@ -86,6 +87,13 @@ class Specializer {
     bool steerable() const { return pinnable() && !floats; }
   };
 
+  // What pinning can do for a value, by what it is computed from; the last of them decides.
+  enum class Reach : std::uint8_t {
+    kConstants,  // nothing is left to be pinned
+    kInputs,     // Origins::steerable
+    kBeyond,     // floats, parameters, what changes from trip to trip
+  };
+
   // The values that one trip through a body gave.
   struct Trip {
     ValueId condition = kNoValue;
@@ -106,6 +114,8 @@ class Specializer {
   std::optional<std::vector<Tensor>> fold(const Node& mapped, const Op& op,
                                           const std::vector<InferContext::Result>& results);
   Origins origins_of(ValueId id) const;
+  Reach reach_of(ValueId id);
+  Reach reach_of_leaf(ValueId id);
   [[noreturn]] static void ask_for(const std::set<std::string>& inputs);  // to be pinned
   std::vector<std::string> inputs_behind(ValueId id, const Node& node) const;
 
@@ -116,7 +126,7 @@ class Specializer {
   void append_body(const Graph& source, const Node& node, const Graph& body, Ids& inner, Ids& ids);
   void publish(const Graph& source, const Node& node, const std::vector<ValueId>& made, std::size_t first, Ids& ids);
   void enter(const std::string& name);
-  std::optional<Tensor> steering(ValueId id) const;
+  std::optional<Tensor> steering(ValueId id);
   void require_truth(const Node& node, ValueId condition) const;
   Mark begin_unrolling();
   void take_back(const Mark& mark);
@@ -173,8 +183,9 @@ class Specializer {
   std::map<ValueId, ValueId> captured_;  // the outer one's values: what they are here
   std::vector<ValueId> captures_;        // those of them that are inputs here
   std::vector<List> lists_;
-  int depth_ = 0;      // of bodies within bodies
-  int unrolling_ = 0;  // how many of them are being unrolled
+  std::vector<Reach> reach_;  // of the result's first values: each is looked at once, however many nodes ask
+  int depth_ = 0;             // of bodies within bodies
+  int unrolling_ = 0;         // how many of them are being unrolled
   std::size_t first_unrolled_ = 0;
   Budget own_budget_;
   Budget& budget_;  // the outermost one's
