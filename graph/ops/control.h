@@ -6,6 +6,6 @@
 namespace retune {
 
 // Nodes that one If, Loop or Scan may run, in all its trips and those of the loops inside it: what runs on is an error.
-inline constexpr std::int64_t kControlStepLimit = std::int64_t{1} << 23;
+inline constexpr std::int64_t kControlStepLimit = std::int64_t{1} << 22;
 
 }  // namespace retune
