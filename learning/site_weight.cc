@@ -97,10 +97,6 @@ Tensor site_part(const Tensor& stored, const Shape& delta_shape, const DeltaTarg
   return target.transposed ? transposed(part) : part;
 }
 
-void write_site_part(Tensor& stored, const Tensor& part, const DeltaTarget& target) {
-  write_stored_part(stored, target.transposed ? transposed(part) : part, target);
-}
-
 Tensor site_master(const ModelView& view, const Site& site) {
   if (site.targets.empty())
     throw user_error("site '{}' has no weight that could be edited; choose a linear layer or init:NAME", site.name);

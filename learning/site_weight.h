@@ -27,12 +27,11 @@ std::vector<DeltaTarget> hashed_targets(const ModelView& view, const Site& site)
 // f32 [site.delta_shape]: the part of `stored` (f32, the stored tensor's shape) that the target means, in site
 // coordinates.
 Tensor site_part(const Tensor& stored, const Shape& delta_shape, const DeltaTarget& target);
-// The inverse: writes `part` into `stored`, which must not have been shared yet; elements outside the slice stay.
-void write_site_part(Tensor& stored, const Tensor& part, const DeltaTarget& target);
 
 // The same without turning it: f32, the slice as it lies in `stored` ([in, out] for a transposed target), which is
 // `stored` itself where there is no slice. What treats elements one by one, as optimisers do, need not turn a weight.
 Tensor stored_part(const Tensor& stored, const Shape& delta_shape, const DeltaTarget& target);
+// The inverse: writes `part` into `stored`, which must not have been shared yet; elements outside the slice stay.
 void write_stored_part(Tensor& stored, const Tensor& part, const DeltaTarget& target);
 Tensor transposed(const Tensor& matrix);  // f32 [r, c] to [c, r]
 

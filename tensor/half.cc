@@ -6,14 +6,11 @@
 
 namespace retune {
 
-namespace {
-
-// What fits a vector of eight is converted so; `tail` does the rest.
 #ifdef __F16C__
-constexpr std::int64_t kVector = 8;
-#endif
-
+namespace {
+constexpr std::int64_t kVector = 8;  // elements converted at a time; the loops after it do the rest one by one
 }  // namespace
+#endif
 
 void widen(const F16* from, float* to, std::int64_t count) {
   std::int64_t i = 0;
