@@ -7,8 +7,8 @@
 
 namespace retune {
 
-Prepared Editor::prepare(Session&, const Bundle& bundle, const Corpus*, const StepObserver&) const {
-  return {loss_graphs(bundle), {}};
+Prepared Editor::prepare(Session&, const Bundle& bundle, const Corpus* corpus, const StepObserver&) const {
+  return {loss_graphs(bundle), {}, corpus ? std::optional(*corpus) : std::nullopt};
 }
 
 Patch empty_patch(const Editor& editor, const Bundle& bundle, std::span<const EditRequest> requests) {

@@ -12,6 +12,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -34,6 +35,7 @@ namespace retune {
 struct Prepared {
   LossGraphs losses;
   std::map<std::string, SecondMoment> second_moments;  // by canonical site name
+  std::optional<Corpus> corpus;  // the recipe's, for methods that put some of it to the model at each edit
 };
 
 struct EditorInfo {
