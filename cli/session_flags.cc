@@ -11,7 +11,10 @@ std::string loss_text(double loss) { return loss == 0 ? "" : fmt::format("loss {
 }  // namespace
 
 SessionOptions session_options(const Arguments& arguments) {
-  return {.threads = static_cast<int>(arguments.integer("threads")), .cache_bytes = arguments.bytes("memory")};
+  SessionOptions options{.threads = static_cast<int>(arguments.integer("threads")),
+                         .cache_bytes = arguments.bytes("memory")};
+  if (arguments.given("memory")) options.activation_bytes = options.cache_bytes;
+  return options;
 }
 
 Existing existing_output(const Arguments& arguments) {

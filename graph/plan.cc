@@ -8,6 +8,7 @@
 #include "graph/graph_builder.h"
 #include "graph/graph_copy.h"
 #include "graph/op_registry.h"
+#include "graph/rematerialize.h"
 #include "graph/row_selection.h"
 #include "graph/specialize.h"
 
@@ -136,7 +137,7 @@ void mark_kept(Plan& plan, const Request& request) {
 
 }  // namespace
 
-Plan make_plan(const Graph& graph, const Request& request, ThreadPool& pool) {
+Plan make_plan(const Graph& graph, const Request& request, ThreadPool& pool, std::int64_t activation_bytes) {
   Graph concrete = specialize(graph, input_specs(request), roots_of(graph, request), pool);
   if (!request.interventions.empty()) concrete = intervene(concrete, request);
   choose_rows(concrete, request);
@@ -145,6 +146,7 @@ Plan make_plan(const Graph& graph, const Request& request, ThreadPool& pool) {
   Plan plan;
   const std::size_t output_count = request.outputs.size();
   plan.outputs.assign(concrete.outputs.begin(), concrete.outputs.begin() + static_cast<std::ptrdiff_t>(output_count));
+  const std::size_t forward = concrete.nodes().size();
   if (!request.loss.empty()) {
     std::vector<ValueId> present;
     for (const std::string& name : request.wrt)
@@ -157,6 +159,7 @@ Plan make_plan(const Graph& graph, const Request& request, ThreadPool& pool) {
   concrete.outputs = plan.outputs;
   for (const ValueId id : plan.gradients)
     if (id != kNoValue) concrete.outputs.push_back(id);
+  if (!request.loss.empty()) concrete = rematerialize(concrete, forward, activation_bytes);
   plan.graph = prune(concrete);
   std::size_t next = 0;
   for (ValueId& id : plan.outputs) id = plan.graph.outputs[next++];

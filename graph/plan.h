@@ -1,6 +1,7 @@
 // A graph made ready to run for one set of shapes: specialised, intervened on, canonicalised, differentiated, pruned.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,9 @@ struct Plan {
   std::vector<Version> constants;   // a value: version of a constant
 };
 
-// Throws NeedsInput (specialize.h) if a shape depends on the value of an input that the request does not pin.
-Plan make_plan(const Graph& graph, const Request& request, ThreadPool& pool);
+// Throws NeedsInput (specialize.h) if a shape depends on the value of an input that the request does not pin. A gradient
+// whose activations are beyond `activation_bytes` computes some again (rematerialize.h).
+Plan make_plan(const Graph& graph, const Request& request, ThreadPool& pool,
+               std::int64_t activation_bytes = SessionOptions().activation_bytes);
 
 }  // namespace retune

@@ -18,6 +18,7 @@
 #include <compare>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -87,6 +88,8 @@ using WorkObserver = std::function<void(std::int64_t done, std::int64_t total)>;
 struct SessionOptions {
   int threads = 0;                                   // 0: one per processor
   std::int64_t cache_bytes = std::int64_t{1} << 30;  // for kept values
+  // A gradient whose activations take more computes some of them twice, as far as that helps (rematerialize.h).
+  std::int64_t activation_bytes = std::numeric_limits<std::int64_t>::max();
   std::size_t max_plans = 256;
   // Plans, keeps and allocates as ever, but computes nothing: peak_bytes() is then a prediction, made in the time of
   // the planning. Results are ones. Whoever rehearses must make nothing of them.

@@ -47,7 +47,7 @@ std::int64_t session_bytes(const EditRun& run, const EditWork& work, std::int64_
   const auto rehearsal = [&](Session& session) { rehearse_edit(run, work, fact, session); };
   const auto of_fact = std::max<std::int64_t>(1, 2 * static_cast<std::int64_t>(fact.probes.size()));
   const std::int64_t times = (questions + of_fact - 1) / of_fact;
-  return working_bytes(rehearsal, options.threads) +
+  return working_bytes(rehearsal, options) +
          std::min(options.cache_bytes, times * kept_bytes(rehearsal, options.threads));
 }
 

@@ -68,7 +68,7 @@ std::int64_t session_bytes(const Bundle& model, const Questions& asked, const As
   const std::int64_t kept =
       models * (static_cast<std::int64_t>(asked.probes.size()) * of_question +
                 static_cast<std::int64_t>(clips.size()) * std::max<std::int64_t>(0, of_one - of_question));
-  return working_bytes(rehearsal({largest}), options.threads) + std::min(options.cache_bytes, kept);
+  return working_bytes(rehearsal({largest}), options) + std::min(options.cache_bytes, kept);
 }
 
 }  // namespace

@@ -15,8 +15,10 @@ std::size_t longest_question(const Fact& fact) {
 
 }  // namespace
 
-std::int64_t working_bytes(const Rehearsal& work, int threads) {
-  Session session({.threads = threads, .cache_bytes = 0, .rehearse = true});
+std::int64_t working_bytes(const Rehearsal& work, SessionOptions options) {
+  options.cache_bytes = 0;
+  options.rehearse = true;
+  Session session(options);
   work(session);
   return session.peak_bytes();
 }

@@ -17,8 +17,8 @@ namespace retune {
 // Puts work to a rehearsing Session; must not depend on the results.
 using Rehearsal = std::function<void(Session&)>;
 
-// The most that the work holds at a time when nothing is kept between requests.
-std::int64_t working_bytes(const Rehearsal& work, int threads);
+// The most that the work holds at a time in a Session of these options when nothing is kept between requests.
+std::int64_t working_bytes(const Rehearsal& work, SessionOptions options);
 // What is kept behind the work when nothing has to make room.
 std::int64_t kept_bytes(const Rehearsal& work, int threads);
 
