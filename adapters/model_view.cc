@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <span>
 #include <utility>
@@ -51,9 +52,11 @@ struct ModelView::Base {
   Parameters parameters;
   std::map<std::string, ParameterOrigin> origins;
   std::map<ParameterOrigin, std::vector<std::string>> values;  // the other way round
+  PayloadHashes hashes;                                        // may be empty
 
   mutable std::mutex mutex;  // guards what is computed when first asked
   mutable std::map<std::string, ContentHash, std::less<>> payloads;
+  mutable std::optional<ContentHash> content;
 
   const Feed& feed(std::string_view value) const {
     const auto it = parameters.find(value);
@@ -67,9 +70,26 @@ struct ModelView::Base {
       const std::lock_guard lock(mutex);
       if (const auto it = payloads.find(value); it != payloads.end()) return it->second;
     }
-    const ContentHash hash = ContentHash::of(std::span(tensor.raw(), tensor.bytes()));
+    const auto origin = origins.find(std::string(value));
+    const ContentHash hash = hashes && origin != origins.end()
+                                 ? hashes(origin->second)
+                                 : ContentHash::of(std::span(tensor.raw(), tensor.bytes()));
     const std::lock_guard lock(mutex);
     return payloads.emplace(value, hash).first->second;
+  }
+
+  // Of graph and parameters.
+  ContentHash whole() const {
+    {
+      const std::lock_guard lock(mutex);
+      if (content) return *content;
+    }
+    Hasher hasher;
+    hasher.add("retune model").add(graph_hash);
+    for (const auto& [value, leaf] : parameters) hasher.add(value).add(leaf.tensor.text()).add(payload(value));
+    const ContentHash hash = hasher.finish();
+    const std::lock_guard lock(mutex);
+    return content.emplace(hash);
   }
 
   Version version(std::string_view value) const {
@@ -163,12 +183,14 @@ struct ModelView::State {
 };
 
 ModelView ModelView::of(const ContentHash& graph_hash, Parameters parameters,
-                        std::map<std::string, ParameterOrigin> origins, std::map<std::string, ContentHash> files) {
+                        std::map<std::string, ParameterOrigin> origins, std::map<std::string, ContentHash> files,
+                        PayloadHashes hashes) {
   auto base = std::make_shared<Base>();
   base->graph_hash = graph_hash;
   base->files = std::move(files);
   base->parameters = std::move(parameters);
   base->origins = std::move(origins);
+  base->hashes = std::move(hashes);
   for (const auto& [value, origin] : base->origins)
     if (base->parameters.count(value) != 0) base->values[origin].push_back(value);
   auto state = std::make_shared<State>();
@@ -177,10 +199,11 @@ ModelView ModelView::of(const ContentHash& graph_hash, Parameters parameters,
   return ModelView(std::move(state));
 }
 
-ModelView ModelView::of(const Graph& graph, Parameters parameters, std::map<std::string, ContentHash> files) {
+ModelView ModelView::of(const Graph& graph, Parameters parameters, std::map<std::string, ContentHash> files,
+                        PayloadHashes hashes) {
   std::map<std::string, ParameterOrigin> origins;
   collect_origins(graph, origins);
-  return of(graph.structure_hash(), std::move(parameters), std::move(origins), std::move(files));
+  return of(graph.structure_hash(), std::move(parameters), std::move(origins), std::move(files), std::move(hashes));
 }
 
 ModelView ModelView::with(std::shared_ptr<const Patch> patch) const {
@@ -282,11 +305,7 @@ ContentHash ModelView::payload_hash(std::string_view value) const { return state
 
 ContentHash ModelView::hash() const {
   Hasher hasher;
-  hasher.add("retune model view").add(state_->base->graph_hash);
-  for (const auto& [value, feed] : state_->base->parameters) {
-    const Version version = state_->base->version(value);
-    hasher.add(value).add(static_cast<std::int64_t>(version.high)).add(static_cast<std::int64_t>(version.low));
-  }
+  hasher.add("retune model view").add(state_->base->whole());
   for (const ContentHash& id : state_->ids) hasher.add(id);
   return hasher.finish();
 }

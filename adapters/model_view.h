@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -39,15 +40,20 @@ struct TensorEdit {
   Tensor tensor;  // all of it, in the stored type and shape
 };
 
+// SHA-256 of what an origin's file holds for it, where whoever opened the file knows a better way than reading it all.
+using PayloadHashes = std::function<ContentHash(const ParameterOrigin&)>;
+
 class ModelView {
  public:
   // `origins`: by the parameters' value names; parameters without one cannot be edited. Two value names may have one
   // origin. `files`: OnnxModel::graph_hash() by file, so that a refused patch can name the file that differs; may be
   // empty.
   static ModelView of(const ContentHash& graph_hash, Parameters parameters,
-                      std::map<std::string, ParameterOrigin> origins, std::map<std::string, ContentHash> files = {});
+                      std::map<std::string, ParameterOrigin> origins, std::map<std::string, ContentHash> files = {},
+                      PayloadHashes hashes = {});
   // Graph hash and origins (of subgraphs too) as `graph` has them.
-  static ModelView of(const Graph& graph, Parameters parameters, std::map<std::string, ContentHash> files = {});
+  static ModelView of(const Graph& graph, Parameters parameters, std::map<std::string, ContentHash> files = {},
+                      PayloadHashes hashes = {});
 
   // With one more patch on top. User errors, one line: made for another graph, on another stack, for a tensor that is
   // not there or is of another type, shape or content.
@@ -77,7 +83,8 @@ class ModelView {
   // Of the base tensor's bytes: what DeltaTarget::sha256 must be. Computed once. Thread-safe. User error if there is no
   // such parameter.
   ContentHash payload_hash(std::string_view value) const;
-  // Identifies the view: the graph, what the base parameters are, the ids of the stack.
+  // Identifies the view wherever its files lie: the graph, the base parameters' bytes, the ids of the stack. The base is
+  // read once.
   ContentHash hash() const;
 
  private:

@@ -199,7 +199,10 @@ Bundle Bundle::open(const fs::path& folder) {
   const BundleGraphs parts{&graphs.at("audio_encoder"), &graphs.at("embed_tokens"), &graphs.at("decoder_model_merged")};
   auto graph = std::make_shared<const Graph>(link(parts));
   auto text_graph = std::make_shared<const Graph>(link({nullptr, parts.embed, parts.decoder}));
-  ModelView view = ModelView::of(*graph, std::move(parameters), std::move(hashes));
+  ModelView view = ModelView::of(*graph, std::move(parameters), std::move(hashes), [models](const ParameterOrigin& at) {
+    const OnnxModel& model = *models.at(at.file);
+    return model.tensor_hash(*model.tensors_named(at.initializer).at(0));
+  });
   DecoderInterface decoder = read_interface(*parts.decoder, files["decoder_model_merged"]);
   decoder.vocabulary = tokenizer.vocabulary_size();
   decoder.positions = read_positions(config);

@@ -18,8 +18,7 @@ struct MappedFile::Mapping {
   std::filesystem::path path;
   void* address = nullptr;
   std::size_t size = 0;
-  dev_t device = 0;
-  ino_t inode = 0;
+  FileIdentity identity;
 
   Mapping() = default;
   Mapping(const Mapping&) = delete;
@@ -30,6 +29,14 @@ struct MappedFile::Mapping {
 };
 
 namespace {
+
+FileIdentity identity_of(const struct stat& status) {
+  const auto nanoseconds = [](const timespec& time) {
+    return static_cast<std::int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
+  };
+  return {status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size), nanoseconds(status.st_mtim),
+          nanoseconds(status.st_ctim)};
+}
 
 constexpr std::uint64_t kCopiedUnread = 1 << 20;  // ranges from so many bytes on
 
@@ -72,8 +79,7 @@ MappedFile MappedFile::adopt(int descriptor, const std::filesystem::path& path) 
   auto mapping = std::make_shared<Mapping>();
   mapping->path = path;
   mapping->size = static_cast<std::size_t>(status.st_size);
-  mapping->device = status.st_dev;
-  mapping->inode = status.st_ino;
+  mapping->identity = identity_of(status);
   if (mapping->size != 0) {
     void* address = mmap(nullptr, mapping->size, PROT_READ, MAP_PRIVATE, file.value, 0);
     if (address == MAP_FAILED)
@@ -97,20 +103,29 @@ void MappedFile::copy_to(StagedFile& out, std::uint64_t offset, std::uint64_t co
     // No descriptor is kept: a model may have a file for each tensor. What has the name by now may be another file.
     const Descriptor again(::open(path().c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
     struct stat status {};
-    if (again.value >= 0 && fstat(again.value, &status) == 0 && status.st_dev == mapping_->device &&
-        status.st_ino == mapping_->inode)
+    if (again.value >= 0 && fstat(again.value, &status) == 0 && status.st_dev == mapping_->identity.device &&
+        status.st_ino == mapping_->identity.inode)
       return out.append(again.value, offset, count);
   }
   out.write(bytes().subspan(offset, count));
 }
 
+FileIdentity MappedFile::identity() const { return mapping_->identity; }
+
+bool MappedFile::unchanged() const {
+  struct stat status {};
+  return stat(path().c_str(), &status) == 0 && identity_of(status) == mapping_->identity;
+}
+
 bool MappedFile::same_file(const MappedFile& other) const {
-  return mapping_->device == other.mapping_->device && mapping_->inode == other.mapping_->inode;
+  return mapping_->identity.device == other.mapping_->identity.device &&
+         mapping_->identity.inode == other.mapping_->identity.inode;
 }
 
 bool MappedFile::same_file(const std::filesystem::path& other) const {
   struct stat status {};
-  return stat(other.c_str(), &status) == 0 && status.st_dev == mapping_->device && status.st_ino == mapping_->inode;
+  return stat(other.c_str(), &status) == 0 && status.st_dev == mapping_->identity.device &&
+         status.st_ino == mapping_->identity.inode;
 }
 
 void install_sigbus_guard() {

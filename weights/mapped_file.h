@@ -14,6 +14,13 @@ namespace retune {
 
 class StagedFile;
 
+// What tells a file from another, and from itself before it was written again.
+struct FileIdentity {
+  std::uint64_t device = 0, inode = 0, size = 0;
+  std::int64_t modified_ns = 0, changed_ns = 0;  // since 1970: content, and content or status
+  friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
+};
+
 class MappedFile {
  public:
   MappedFile() = default;  // no file
@@ -28,6 +35,9 @@ class MappedFile {
   const std::filesystem::path& path() const;
   // Appends bytes [offset, offset + count) to an output, large ranges without reading them (StagedFile::append).
   void copy_to(StagedFile& out, std::uint64_t offset, std::uint64_t count) const;
+  // As it was when it was mapped; and whether the file of that path is still so.
+  FileIdentity identity() const;
+  bool unchanged() const;
   // The same file on the same disk, whatever its names.
   bool same_file(const MappedFile& other) const;
   bool same_file(const std::filesystem::path& other) const;

@@ -7,6 +7,7 @@
 #include <deque>
 
 #include "tensor/error.h"
+#include "weights/hash_cache.h"
 #include "weights/onnx_contents.h"
 #include "weights/tensor_payload.h"
 
@@ -157,9 +158,18 @@ ContentHash OnnxContents::tensor_hash(std::size_t index) const {
     if (const auto found = hashes_.find(index); found != hashes_.end()) return found->second;
   }
   const Tensor value = tensor(index);
-  const ContentHash hash = ContentHash::of(Bytes(value.raw(), value.bytes()));
+  const TensorRecord& record = layout.tensors[index];
+  const MappedFile& source = payload_file(index);
+  const auto begin = record.external ? external_span(record, source.bytes()).begin : record.raw.begin;
+  const bool is_raw = record.external || record.raw.size() == value.bytes();
+  std::optional<ContentHash> hash;
+  if (is_raw) hash = known_hash(source, begin, value.bytes());
+  if (!hash) {
+    hash = ContentHash::of(Bytes(value.raw(), value.bytes()));
+    if (is_raw) remember_hash(source, begin, value.bytes(), *hash);
+  }
   const std::lock_guard lock(mutex_);
-  return hashes_.emplace(index, hash).first->second;
+  return hashes_.emplace(index, *hash).first->second;
 }
 
 OnnxModel OnnxModel::open(const std::filesystem::path& file, const std::filesystem::path& bundle_folder) {
