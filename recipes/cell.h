@@ -35,8 +35,9 @@ struct CellResult {
   std::int64_t cell = 0;
   std::vector<ContentHash> patches;  // their ids, in the order of patch_paths
   std::vector<AnswerRecord> answers;
-  // Numbers of each patch: its notes, and "rounding_share": the largest share of a delta that the stored type loses
-  // (ModelView::rounding_share).
+  // Numbers of each patch: its notes; "rounding_share": the largest share of a delta that the stored type loses
+  // (ModelView::rounding_share); "relative_norm": of each delta ||delta|| / ||W|| in the Frobenius norm; "rank": of
+  // each low-rank delta the columns of its factors.
   std::vector<std::map<std::string, std::vector<double>>> notes;
 };
 

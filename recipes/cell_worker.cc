@@ -1,15 +1,31 @@
 #include "recipes/cell_worker.h"
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <memory>
 #include <utility>
 
 #include "adapters/patch_arithmetic.h"
+#include "learning/site_weight.h"
 #include "recipes/study_folder.h"
 
 namespace retune {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+// ||delta||_F / ||W||_F, with W the weight that the delta was added to.
+double relative_norm(const TensorDelta& delta, const ModelView& beneath) {
+  const DeltaTarget& target = delta.targets.at(0);
+  const Tensor weight = stored_part(beneath.master(parameters_of(beneath, target).at(0)), delta.shape, target);
+  double square = 0;
+  for (const float item : weight.values<float>()) square += static_cast<double>(item) * static_cast<double>(item);
+  return norm(delta) / std::sqrt(square);
+}
+
+}  // namespace
 
 CellWorker::CellWorker(const EditRun& run, const EditWork& work, Session& session)
     : run_(run), work_(work), session_(session), decoding_(run.recipe.decoding()) {
@@ -33,12 +49,14 @@ std::vector<Asked> CellWorker::questions(const Bundle& bundle, std::span<const P
 }
 
 // Random numbers depend on the edit alone, so neither its place in the study nor the mode shifts them.
-Patch CellWorker::edit(const Bundle& bundle, std::span<const EditRequest> requests, std::int64_t cell) const {
+Patch CellWorker::edit(const Bundle& bundle, std::span<const EditRequest> requests, std::int64_t cell) {
+  const auto start = std::chrono::steady_clock::now();
   const std::string name = requests.size() == 1 ? requests[0].id : "batch";
   Patch patch = work_.editor->edit(session_, bundle, requests, aids_, Rng(run_.recipe.seed()).fork("edit").fork(name),
                                    steps_in("edit", cell));
   patch.recipe = run_.recipe.resolved().dump();
   patch.seed = run_.recipe.seed();
+  edit_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return patch;
 }
 
@@ -51,10 +69,16 @@ void CellWorker::keep(const Patch& patch, const Bundle& edited, const fs::path& 
   for (const std::string& name : edited.view().edited()) lost = std::max(lost, edited.view().rounding_share(name));
   auto notes = patch.notes;
   notes["rounding_share"] = {lost};
+  const Bundle beneath = edited.without_top();
+  for (const TensorDelta& delta : patch.deltas) {
+    notes["relative_norm"].push_back(relative_norm(delta, beneath.view()));
+    if (const auto* factors = std::get_if<LowRankDelta>(&delta.values))
+      notes["rank"].push_back(static_cast<double>(factors->u.shape()[1]));
+  }
   result.notes.push_back(std::move(notes));
 }
 
-void CellWorker::edit_together(const Cell& cell, const fs::path& path, CellResult& result) const {
+void CellWorker::edit_together(const Cell& cell, const fs::path& path, CellResult& result) {
   std::vector<EditRequest> requests;
   for (std::size_t i = cell.begin; i < cell.end; ++i) requests.push_back(fact(i).request);
   const std::vector<Probe> probes = work_.probes_of(cell);
@@ -70,7 +94,7 @@ void CellWorker::edit_together(const Cell& cell, const fs::path& path, CellResul
 
 // A probe is asked of the base, right before its own
 // edit, right after it and after each of the next `gaps` edits (methods.md 8.7, 8.8).
-void CellWorker::edit_in_sequence(const Cell& cell, const std::vector<fs::path>& paths, CellResult& result) const {
+void CellWorker::edit_in_sequence(const Cell& cell, const std::vector<fs::path>& paths, CellResult& result) {
   const std::size_t edits = cell.end - cell.begin;
   const auto gaps = static_cast<std::size_t>(run_.recipe.gaps());
   std::vector<std::vector<Asked>> before;
@@ -116,6 +140,7 @@ void CellWorker::prepare() {
 }
 
 CellResult CellWorker::work(const Cell& cell) {
+  edit_seconds_ = 0;
   const StudyMode mode = run_.recipe.mode();
   CellResult result{.cell = cell.number, .patches = {}, .answers = {}, .notes = {}};
   const std::vector<fs::path> paths = patch_paths(cell, mode);

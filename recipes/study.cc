@@ -75,10 +75,11 @@ void check_model(const EditRun& run, const EditWork& work, Session& session) {
   }));
 }
 
-void add_timing(const EditRun& run, Session& session, std::int64_t cell, double seconds) {
+void add_timing(const EditRun& run, Session& session, std::int64_t cell, double seconds, double edit_seconds) {
   std::ofstream file(run.out / kTimingFile, std::ios::app);
   file << json_bytes({{"cell", cell},
                       {"seconds", seconds},
+                      {"edit_seconds", edit_seconds},
                       {"threads", session.pool().threads()},
                       {"peak_bytes", session.peak_bytes()}})
        << '\n';
@@ -158,7 +159,7 @@ EditReport run_edit(const EditRun& run, Session& session) {
     const Clock::time_point start = Clock::now();
     report.cells.push_back(worker.work(cell));
     journal.append(cell_text(report.cells.back()));
-    add_timing(run, session, cell.number, seconds_since(start));
+    add_timing(run, session, cell.number, seconds_since(start), worker.edit_seconds());
   }
   collect(report, run, work);
   check_requirements(run, report.metrics);
