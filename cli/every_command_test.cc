@@ -50,6 +50,8 @@ std::vector<Line> lines() {
         "--out", "OUT/eval"}},
       {"score", {"AT/answers/results.jsonl", "--bootstrap", "100"}, Needs::kAnswers},
       {"facts", {"demo/facts.json", "--audio_root", "demo/audio"}},
+      {"study plan", {"AT/study.json"}},
+      {"study run", {"AT/study.json", "--out", "OUT/table"}},
       {"methods", {}},
       {"patch show", {"AT/edited/patch.h5", "--full"}, Needs::kPatch},
       {"patch apply", {kBundle, "AT/edited/patch.h5", "--out", "OUT/applied"}, Needs::kPatch},
@@ -87,6 +89,10 @@ class EveryCommand : public testing::TestWithParam<Line> {
     fact_ = Json::parse(file).at(0);
     write("recipe.json", R"({"method": "ft", "settings": {"sites": "decoder.block.last.mlp.down", "steps": 2,
         "learning_rate": 0.001, "stop_loss": 0}, "decoding": {"max_new_tokens": 8}})");
+    write("study.json", Json{{"study", {(folder_ / "recipe.json").string()}},
+                             {"facts_per_attribute", 1},
+                             {"common", {{"model", kBundle}, {"facts", "demo/facts.json"}}}}
+                            .dump());
     write("corpus.jsonl", R"({"question": "What has a trunk?", "answer": "elephant"})");
     write("train.json", R"({"train": "lalm", "vocabulary_size": 300,
         "model": {"encoder_width": 16, "encoder_blocks": 1, "encoder_heads": 2, "encoder_hidden": 32,

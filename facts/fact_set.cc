@@ -52,6 +52,16 @@ FactSet FactSet::limited(std::size_t count) const {
   return set;
 }
 
+FactSet FactSet::limited_each(std::size_t count) const {
+  if (sequences_.size() > 1)
+    throw user_error("facts of each attribute cannot be chosen from {} sequences", sequences_.size());
+  std::map<std::string, std::size_t> taken;
+  std::vector<Fact> chosen;
+  for (const Fact& fact : facts_)
+    if (taken[fact.request.attribute]++ < count) chosen.push_back(fact);
+  return of(std::move(chosen));
+}
+
 std::vector<ClipUse> FactSet::clips() const {
   std::vector<ClipUse> uses;
   for (const Fact& fact : facts_) {

@@ -60,6 +60,10 @@ class FactSet {
   // The first `count` facts, sequences cut short.
   FactSet limited(std::size_t count) const;
 
+  // Of each attribute the first `count` facts, in their order, as one sequence. User error if there are several
+  // sequences: they would not be the same ones.
+  FactSet limited_each(std::size_t count) const;
+
   // Every clip of a request or probe, in file order; a clip that several ask about stands there as often.
   std::vector<ClipUse> clips() const;
   // check_located (facts/clip.h) of them.

@@ -4,6 +4,7 @@
 
 #include "editors/registry.h"
 #include "facts/json_text.h"
+#include "recipes/grid_recipe.h"
 #include "recipes/train_recipe.h"
 #include "tensor/error.h"
 
@@ -65,6 +66,8 @@ Settings parse_given(const std::string& text, const std::string& name) {
 Settings resolve_recipe(const Settings& given, const std::string& name) {
   Form form = recipe_form();
   form.parts.insert(form.parts.begin(), Form{"settings", "", {}, {}});
+  if (given.contains("study") && !given.contains("method"))
+    throw user_error("{}: this is a study, expected an edit recipe; give it to retune study run", name);
   if (given.contains("train") && !given.contains("method"))
     throw user_error("{}: this is a training recipe, expected an edit recipe; give it to retune train", name);
   check_keys(form, name, given);
@@ -222,7 +225,10 @@ std::string recipe_schema() {
                            {"title", "Retune recipe"},
                            {"if", {{"required", Settings::array({"train"})}}},
                            {"then", std::move(train)},
-                           {"else", std::move(edit)}};
+                           {"else",
+                            {{"if", {{"required", Settings::array({"study"})}}},
+                             {"then", grid_recipe_schema()},
+                             {"else", std::move(edit)}}}};
   return json_bytes(schema, 2) + "\n";
 }
 

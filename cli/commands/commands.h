@@ -23,6 +23,8 @@ Command patch_show_command();
 Command run_command();
 Command score_command();
 Command stats_command();
+Command study_plan_command();
+Command study_run_command();
 Command synth_command();
 Command train_command();
 
