@@ -83,8 +83,8 @@ class ModelView {
   // Of the base tensor's bytes: what DeltaTarget::sha256 must be. Computed once. Thread-safe. User error if there is no
   // such parameter.
   ContentHash payload_hash(std::string_view value) const;
-  // Identifies the view wherever its files lie: the graph, the base parameters' bytes, the ids of the stack. The base is
-  // read once.
+  // Identifies the view wherever its files lie: the graph, the base parameters' bytes, the ids of the stack. The base
+  // is read once.
   ContentHash hash() const;
 
  private:

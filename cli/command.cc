@@ -6,10 +6,11 @@ namespace retune {
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> all = {
-      inspect_command(),    ask_command(),         edit_command(),        eval_command(),        score_command(),       study_plan_command(), study_run_command(),
-      facts_command(),      methods_command(),     patch_show_command(),  patch_apply_command(), patch_revert_command(),
-      patch_diff_command(), patch_merge_command(), stats_command(),       synth_command(),       train_command(),
-      run_command(),        grad_command(),        conformance_command(), operators_command(),   help_command(),
+      inspect_command(),     ask_command(),          edit_command(),       eval_command(),        score_command(),
+      study_plan_command(),  study_run_command(),    facts_command(),      methods_command(),     patch_show_command(),
+      patch_apply_command(), patch_revert_command(), patch_diff_command(), patch_merge_command(), stats_command(),
+      synth_command(),       train_command(),        run_command(),        grad_command(),        conformance_command(),
+      operators_command(),   help_command(),
   };
   return all;
 }
@@ -31,9 +32,8 @@ const std::vector<Flag>& global_flags() {
       {.name = "memory",
        .type = Type::kBytes,
        .fallback = "1GiB",
-       .meaning =
-           "how much is kept of what was computed, to be used again (B, KiB, MiB, GiB); given, also how much a "
-           "gradient's activations may take before some are computed twice"},
+       .meaning = "how much is kept of what was computed, to be used again (B, KiB, MiB, GiB); given, also how much a "
+                  "gradient's activations may take before some are computed twice"},
       {.name = "log",
        .type = Type::kText,
        .fallback = "info",

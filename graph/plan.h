@@ -22,8 +22,8 @@ struct Plan {
   std::vector<Version> constants;   // a value: version of a constant
 };
 
-// Throws NeedsInput (specialize.h) if a shape depends on the value of an input that the request does not pin. A gradient
-// whose activations are beyond `activation_bytes` computes some again (rematerialize.h).
+// Throws NeedsInput (specialize.h) if a shape depends on the value of an input that the request does not pin. A
+// gradient whose activations are beyond `activation_bytes` computes some again (rematerialize.h).
 Plan make_plan(const Graph& graph, const Request& request, ThreadPool& pool,
                std::int64_t activation_bytes = SessionOptions().activation_bytes);
 

@@ -99,7 +99,7 @@ class ForwardPass {
   const Graph& graph_;
   std::size_t forward_;
   std::vector<ValueId> owners_;
-  std::vector<std::size_t> last_reader_;  // a value: the last forward node that reads it or a view of it
+  std::vector<std::size_t> last_reader_;    // a value: the last forward node that reads it or a view of it
   std::vector<std::int64_t> saved_before_;  // a place: bytes that the backward pass reads, computed before it
   std::vector<std::int64_t> crossing_;      // a place: bytes computed before it that forward nodes behind it read
 };

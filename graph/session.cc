@@ -350,8 +350,7 @@ Results Session::run(const std::shared_ptr<const Graph>& graph, const Parameters
     auto entry = state_->plans.find(key);
     if (entry == state_->plans.end()) {
       try {
-        auto plan = std::make_unique<Plan>(
-            make_plan(*graph, pinned, state_->pool, state_->options.activation_bytes));
+        auto plan = std::make_unique<Plan>(make_plan(*graph, pinned, state_->pool, state_->options.activation_bytes));
         ++state_->counters.plans_made;
         if (state_->plans.size() >= state_->options.max_plans)
           state_->plans.erase(

@@ -54,7 +54,7 @@ double overall_score(const MetricReport& report);
 std::size_t best_row(const GridReport& report);
 
 std::string grid_json(const GridReport& report);
-std::string grid_table(const GridReport& report);   // Markdown
+std::string grid_table(const GridReport& report);    // Markdown
 std::string timing_table(const GridReport& report);  // Markdown
 
 }  // namespace retune

@@ -143,7 +143,8 @@ std::string grid_json(const GridReport& report) {
 std::string grid_table(const GridReport& report) {
   const MetricReport& first = report.rows.at(0).metrics;
   std::string text = fmt::format(
-      "{} edits; judge {}; per cent, in brackets 95 % intervals (cluster bootstrap; Wilson where that has no width)\n\n",
+      "{} edits; judge {}; per cent, in brackets 95 % intervals (cluster bootstrap; Wilson where that has no "
+      "width)\n\n",
       first.requests, judge_name(first.judges.at(0).judge));
   if (report.is_grid) text += settings_table(report);
   std::vector<std::string> names = {"method"};

@@ -116,8 +116,7 @@ TrainPlan plan_train(const TrainRun& run) {
   if (!plan.makes_data) check_data(run);
   const TrainingSizes sizes = sizes_of(run, plan.makes_data);
   plan.session_bytes =
-      working_bytes([&](Session& session) { rehearse_training(options, sizes, session); },
-                    {.threads = run.threads});
+      working_bytes([&](Session& session) { rehearse_training(options, sizes, session); }, {.threads = run.threads});
   plan.memory_bytes =
       plan.session_bytes + plan.parameters * kFloat * kCopiesKept + sizes.clips * sizes.frames * shape.mel_bins * kHalf;
   plan.disk_bytes = plan.parameters * kFloat * (kCopiesKept + 1);

@@ -16,7 +16,8 @@ TEST(BundleIdentity, IsItsContentWhereverItLies) {
   const ScratchFolder scratch;
   write_tiny_bundle(scratch / "bundle");
   fs::copy(scratch / "bundle", scratch / "copy", fs::copy_options::recursive);
-  fs::last_write_time(scratch / "copy/onnx/decoder_model_merged.onnx", fs::file_time_type::clock::now() - std::chrono::hours(1));
+  fs::last_write_time(scratch / "copy/onnx/decoder_model_merged.onnx",
+                      fs::file_time_type::clock::now() - std::chrono::hours(1));
   const Bundle here = Bundle::open(scratch / "bundle"), there = Bundle::open(scratch / "copy");
   EXPECT_EQ(here.hash(), there.hash());
   const Bundle changed = with_random_change(here, "decoder.block.1.mlp.down");

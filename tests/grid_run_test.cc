@@ -78,7 +78,9 @@ TEST_F(GridStudy, GoesOnToTheSameBytes) {
   std::atomic<bool> stop = false;
   GridRun run{.recipe = recipe, .out = folder_ / "torn"};
   run.watch.stop = &stop;
-  run.watch.observer = [&](const Progress& progress) { stop = progress.stage.starts_with("rome") && progress.cell == 2; };
+  run.watch.observer = [&](const Progress& progress) {
+    stop = progress.stage.starts_with("rome") && progress.cell == 2;
+  };
   EXPECT_EQ(error_of([&] { run_grid(run, {.threads = 2}); }).code(), ErrorCode::kInterrupted);
   stop = false;
   run.watch = {};

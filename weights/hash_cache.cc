@@ -35,9 +35,8 @@ fs::path entry_file(const FileIdentity& file) {
 }
 
 bool settled(const FileIdentity& file) {
-  const auto now = std::chrono::duration_cast<std::chrono::nanoseconds>(
-                       std::chrono::system_clock::now().time_since_epoch())
-                       .count();
+  const auto now =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   return now - file.modified_ns > kSettledNs;
 }
 
