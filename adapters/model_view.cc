@@ -1,5 +1,6 @@
 #include "adapters/model_view.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <mutex>
@@ -298,6 +299,21 @@ std::vector<TensorEdit> ModelView::edits() const {
     by_origin.emplace(state_->base->origins.at(value), state_->parameters.find(value)->second.tensor);
   std::vector<TensorEdit> result;
   for (const auto& [origin, tensor] : by_origin) result.push_back({origin.file, origin.initializer, tensor});
+  return result;
+}
+
+std::vector<StackedInsert> ModelView::inserts() const {
+  std::vector<StackedInsert> result;
+  for (std::size_t i = 0; i < state_->patches.size(); ++i)
+    for (const GraphInsert& insert : state_->patches[i]->inserts) {
+      StackedInsert stacked{{state_->patches[i], &insert}, state_->ids[i]};
+      const auto earlier = std::find_if(result.begin(), result.end(),
+                                        [&](const StackedInsert& other) { return other.insert->name == insert.name; });
+      if (earlier == result.end())
+        result.push_back(std::move(stacked));
+      else
+        *earlier = std::move(stacked);
+    }
   return result;
 }
 

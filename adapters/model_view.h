@@ -43,6 +43,12 @@ struct TensorEdit {
 // SHA-256 of what an origin's file holds for it, where whoever opened the file knows a better way than reading it all.
 using PayloadHashes = std::function<ContentHash(const ParameterOrigin&)>;
 
+// A graph insert of a view's stack.
+struct StackedInsert {
+  std::shared_ptr<const GraphInsert> insert;
+  ContentHash patch;  // the id of the patch that brings it
+};
+
 class ModelView {
  public:
   // `origins`: by the parameters' value names; parameters without one cannot be edited. Two value names may have one
@@ -79,6 +85,10 @@ class ModelView {
   // The same for export, an entry an origin, in order of file and initializer. Bytes may equal the base's: the delta
   // rounded away.
   std::vector<TensorEdit> edits() const;
+
+  // Nodes that the stack adds, in their order; one that replaces an earlier of its name stands in that one's place. A
+  // view has no graph to put them into: Bundle does.
+  std::vector<StackedInsert> inserts() const;
 
   // Of the base tensor's bytes: what DeltaTarget::sha256 must be. Computed once. Thread-safe. User error if there is no
   // such parameter.

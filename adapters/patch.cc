@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <bit>
-#include <nlohmann/json.hpp>
+#include <set>
 
+#include "adapters/patch_text.h"
 #include "tensor/error.h"
 #include "weights/external_data.h"
 
@@ -45,22 +46,15 @@ std::int64_t size_of(const Range& range) {
   return static_cast<std::int64_t>(range.size());
 }
 
-void check_text(std::string_view text, std::string_view what) {
-  if (text.find('\0') != std::string_view::npos) throw user_error("the patch's {} holds a NUL byte", what);
-  try {
-    (void)nlohmann::json(text).dump();  // throws where text is not UTF-8
-  } catch (const nlohmann::json::exception&) {
-    throw user_error("the patch's {} is not UTF-8", what);
-  }
-}
-
 }  // namespace
 
 std::string_view retune_version() { return RETUNE_VERSION; }
 
+std::int64_t Patch::version() const { return inserts.empty() && !context ? 1 : 2; }
+
 ContentHash Patch::id() const {
   Hasher hasher;
-  hasher.add("retune patch").add(kPatchVersion).add(method).add(recipe).add(facts);
+  hasher.add("retune patch").add(version()).add(method).add(recipe).add(facts);
   hasher.add(std::bit_cast<std::int64_t>(seed)).add(retune).add(graph_hash);
   hasher.add(size_of(files));
   for (const auto& [file, hash] : files) hasher.add(file).add(hash);
@@ -73,6 +67,11 @@ ContentHash Patch::id() const {
   hasher.add(size_of(notes));
   for (const auto& [name, numbers] : notes)
     hasher.add(name).add(size_of(numbers)).raw(std::as_bytes(std::span(numbers)));
+  if (version() == 1) return hasher.finish();
+  hasher.add(size_of(inserts));
+  for (const GraphInsert& insert : inserts) hasher.add(hash_of(insert));
+  hasher.add(std::int64_t{context ? 1 : 0});
+  if (context) add_context(hasher, *context);
   return hasher.finish();
 }
 
@@ -82,27 +81,33 @@ void check(const Patch& patch) {
   };
   if (patch.method.empty() || !std::all_of(patch.method.begin(), patch.method.end(), word_character))
     throw user_error("the patch's method '{}' is not one word of a-z, 0-9, '-' and '_'", printable(patch.method));
-  check_text(patch.recipe, "recipe");
-  check_text(patch.facts, "facts");
-  check_text(patch.retune, "version");
-  for (const auto& [file, hash] : patch.files) check_text(file, "file name");
+  check_patch_text(patch.recipe, "recipe");
+  check_patch_text(patch.facts, "facts");
+  check_patch_text(patch.retune, "version");
+  for (const auto& [file, hash] : patch.files) check_patch_text(file, "file name");
   for (const TensorDelta& delta : patch.deltas) {
-    check_text(delta.site, "site");
+    check_patch_text(delta.site, "site");
     for (const DeltaTarget& target : delta.targets) {
-      check_text(target.file, "target");
-      check_text(target.initializer, "target");
+      check_patch_text(target.file, "target");
+      check_patch_text(target.initializer, "target");
     }
     check(delta);
   }
+  std::set<std::string> names;
+  for (const GraphInsert& insert : patch.inserts) {
+    check(insert);
+    if (!names.insert(insert.name).second) throw user_error("the patch has two inserts named '{}'", insert.name);
+  }
   for (const auto& [name, tensor] : patch.memory) {
-    check_text(name, "memory");
+    check_patch_text(name, "memory");
     if (name.empty() || !tensor.defined())
       throw user_error("the patch's memory '{}' has no name or no tensor", printable(name));
   }
   for (const auto& [name, numbers] : patch.notes) {
-    check_text(name, "notes");
+    check_patch_text(name, "notes");
     if (name.empty()) throw user_error("the patch has a note without a name");
   }
+  if (patch.context) check(*patch.context);
 }
 
 }  // namespace retune

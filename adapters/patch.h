@@ -1,9 +1,9 @@
 // A change to a model, as a value: what an editor returns, what is saved, applied, taken off, compared and exported.
 //
-// A Patch holds the differences (never whole weights), where they came from (method, resolved recipe, requests, seed,
-// version), and what they are differences to: the hash of the linked graph, the files' graph hashes, the payload hash
-// of each edited tensor, and the ids of the patches beneath. ModelView::with() applies it only where all of that is so.
-// docs/formats/patch.md is the format.
+// A Patch holds the differences (never whole weights) and the nodes that are added, where they came from (method,
+// resolved recipe, requests, seed, version), and what they are differences to: the hash of the linked graph, the files'
+// graph hashes, the payload hash of each edited tensor, and the ids of the patches beneath. ModelView::with() applies
+// it only where all of that is so. docs/formats/patch.md is the format.
 //
 //   Patch patch = editor.edit(...);
 //   patch.save("patch.h5");
@@ -13,18 +13,22 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "adapters/graph_insert.h"
+#include "adapters/prompt_context.h"
 #include "adapters/tensor_delta.h"
 #include "tensor/content_hash.h"
 #include "tensor/tensor.h"
 
 namespace retune {
 
-// Of the file format. A reader refuses others than its own; the number grows with every change of meaning.
-inline constexpr std::int64_t kPatchVersion = 1;
+// The newest of the file format. The number grows with every change of meaning; a patch is of the oldest version that
+// can say what it holds (without inserts and context, 1), and a reader refuses those that it does not know.
+inline constexpr std::int64_t kPatchVersion = 2;
 
 // "0.1.0": of this library.
 std::string_view retune_version();
@@ -39,9 +43,12 @@ struct Patch {
   std::map<std::string, ContentHash> files;  // by file: OnnxModel::graph_hash(); names the file that differs
   std::vector<ContentHash> beneath;          // ids of the patches that lay beneath when it was made, bottom first
   std::vector<TensorDelta> deltas;
+  std::vector<GraphInsert> inserts;                  // nodes that it adds, in order; no two of a name
   std::map<std::string, Tensor> memory;              // what a method must remember between edits, as increments
   std::map<std::string, std::vector<double>> notes;  // numbers for people: "steps", "loss" (a value a step)
+  std::optional<PromptContext> context = {};         // what stands before every question; moves no weight
 
+  std::int64_t version() const;  // of the format
   // SHA-256 over all of the above; the same on every machine. Reads every delta: keep it.
   ContentHash id() const;
 
@@ -53,8 +60,8 @@ struct Patch {
   static Patch load(const std::filesystem::path& path);
 };
 
-// User error if a part of the patch is unsound: check() of every delta, texts that are not UTF-8 or hold NUL, a method
-// that is no word.
+// User error if a part of the patch is unsound: check() of every delta, of every insert and of the context, texts that
+// are not UTF-8 or hold NUL, a method that is no word.
 void check(const Patch& patch);
 
 enum class Detail { kSummary, kFull };  // kFull adds the recipe and the facts

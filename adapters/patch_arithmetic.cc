@@ -71,6 +71,38 @@ TensorDelta sum_of(const Group& group) {
   return compressed(std::move(result));
 }
 
+// What `to` adds to the graph and `from` does not, in order.
+std::vector<GraphInsert> added_inserts(const ModelView& from, const ModelView& to) {
+  std::map<std::string, ContentHash> before;
+  for (const StackedInsert& stacked : from.inserts()) before[stacked.insert->name] = hash_of(*stacked.insert);
+  std::vector<GraphInsert> added;
+  for (const StackedInsert& stacked : to.inserts()) {
+    const auto same = before.find(stacked.insert->name);
+    if (same == before.end() || same->second != hash_of(*stacked.insert)) added.push_back(*stacked.insert);
+    if (same != before.end()) before.erase(same);
+  }
+  if (!before.empty())
+    throw user_error("no patch takes nodes away, and only one of the models has the insert '{}'; take its patch off",
+                     before.begin()->first);
+  return added;
+}
+
+// What `to` says before every question and `from` does not; nothing where they say the same.
+std::optional<PromptContext> context_difference(const ModelView& from, const ModelView& to) {
+  const auto id = [](const PromptContext& context) {
+    Hasher hasher;
+    add_context(hasher, context);
+    return hasher.finish();
+  };
+  const PromptContext before = merged(from.patches()), after = merged(to.patches());
+  if (id(before) == id(after)) return std::nullopt;
+  if (!before.edits.empty())
+    throw user_error(
+        "no difference between models whose prompts hold other edits: a patch adds edits to a prompt and takes none "
+        "off");
+  return after;
+}
+
 // The factor of each patch's deltas.
 std::vector<double> factors_of(std::span<const WeightedPatch> parts, const MergeOptions& options) {
   const bool linear = options.method == MergeOptions::Method::kLinear;
@@ -137,6 +169,8 @@ Patch diff(const ModelView& from, const ModelView& to, const WorkObserver& obser
     patch.deltas.push_back(
         compressed({"init:" + origin->second.initializer, before.shape(), DenseDelta{values}, {target}}));
   }
+  patch.inserts = added_inserts(from, to);
+  patch.context = context_difference(from, to);
   check(patch);
   return patch;
 }
@@ -152,6 +186,12 @@ Patch merge(std::span<const WeightedPatch> parts, const MergeOptions& options, c
     if (patch.graph_hash != first.graph_hash || patch.beneath != first.beneath || patch.files != first.files)
       throw user_error("patches {} and {} were made on different models or stacks; merge patches of one base",
                        first.id().hex().substr(0, 12), patch.id().hex().substr(0, 12));
+    if (!patch.inserts.empty())
+      throw user_error("patch {} adds nodes (insert '{}'): only changes of weights are added up; apply it as it is",
+                       patch.id().hex().substr(0, 12), patch.inserts.front().name);
+    if (patch.context)
+      throw user_error("patch {} changes the prompt, not the weights: there is nothing of it to add up",
+                       patch.id().hex().substr(0, 12));
     sources.push_back({{"patch", patch.id().hex()}, {"weight", parts[p].weight}});
     for (const TensorDelta& delta : patch.deltas) {
       const auto group = std::find_if(groups.begin(), groups.end(),

@@ -15,7 +15,8 @@ namespace retune {
 // the same graph: then every parameter is compared. from.with(diff(from, to)) has to's tensors bit for bit where the
 // difference of the masters is exact in f32, and to within an f32 rounding of the larger of both elsewhere. User
 // errors: another graph, a parameter that only one has or that differs in type or shape, parameters that differ but
-// have no origin.
+// have no origin, nodes that only `from`'s stack adds, two prompts that hold different edits. Nodes that `to`'s stack
+// adds besides are the patch's inserts.
 // `observer` counts parameters.
 Patch diff(const ModelView& from, const ModelView& to, const WorkObserver& observer = {});
 
@@ -39,7 +40,8 @@ struct MergeOptions {
 // normalise = false the weights must sum to 1: otherwise the base itself would be scaled, and that is no patch of the
 // edited tensors alone. Low-rank deltas on the same targets stay low-rank while that is smaller; others are summed in
 // f64. Memories are not merged: what one method remembers says nothing about the sum. User errors: nothing to merge,
-// different models or stacks, deltas that do not fit, weights that are not finite or sum to zero.
+// different models or stacks, deltas that do not fit, patches that add nodes or change the prompt, weights that are not
+// finite or sum to zero.
 // `observer` counts the deltas of the result.
 Patch merge(std::span<const WeightedPatch> parts, const MergeOptions& options = {}, const WorkObserver& observer = {});
 

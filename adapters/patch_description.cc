@@ -3,6 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "adapters/context_json.h"
+#include "adapters/insert_json.h"
 #include "adapters/patch.h"
 #include "weights/external_data.h"
 
@@ -63,6 +65,43 @@ ordered_json to_json(const TensorDelta& delta) {
   return result;
 }
 
+std::string insert_words(const GraphInsert& insert) {
+  std::string out = fmt::format("insert   {} in {}: {} nodes, {} bytes{}\n", insert.name, shown(insert.file),
+                                insert.body->nodes().size(), stored_bytes(insert),
+                                insert.per_call ? ", decides a call at a time" : "");
+  for (const std::string& value : insert.replaces) out += fmt::format("  in place of {}\n", shown(value));
+  for (const Value& value : insert.body->values())
+    if (value.kind == ValueKind::kConstant && value.constant.numel() > 1)
+      out += fmt::format("  {} {}\n", shown(value.name), value.constant.text());
+  return out;
+}
+
+ordered_json to_json(const GraphInsert& insert) {
+  ordered_json result = insert_json(insert);
+  ordered_json tensors = ordered_json::object();
+  for (const Value& value : insert.body->values())
+    if (value.kind == ValueKind::kConstant) tensors[value.name] = value.constant.text();
+  result["tensors"] = std::move(tensors);
+  result["bytes"] = stored_bytes(insert);
+  return result;
+}
+
+std::string context_words(const PromptContext& context) {
+  const std::string hash = ContentHash::of(context.system).hex();
+  std::string out = fmt::format("context  system text {}, {} edits, {} demonstrations\n", hash.substr(0, 12),
+                                context.edits.size(), context.demonstrations().size());
+  for (const ContextEdit& edit : context.edits)
+    out += fmt::format("  {} -> {}, {} demonstrations\n", shown(edit.old_label), shown(edit.new_label),
+                       edit.demonstrations.size());
+  return out;
+}
+
+ordered_json to_json(const PromptContext& context) {
+  ordered_json result = context_json(context);
+  result["system_sha256"] = ContentHash::of(context.system).hex();
+  return result;
+}
+
 }  // namespace
 
 std::string describe(const Patch& patch, Detail detail) {
@@ -81,9 +120,11 @@ std::string describe(const Patch& patch, Detail detail) {
       out += fmt::format("    {} in {}: {}{}{}, base {}\n", shown(t.initializer), shown(t.file), dtype_name(t.stored),
                          t.transposed ? ", transposed" : "", slice_words(t), t.sha256.hex());
   }
+  for (const GraphInsert& insert : patch.inserts) out += insert_words(insert);
   for (const auto& [name, tensor] : patch.memory) out += fmt::format("memory   {}: {}\n", shown(name), tensor.text());
   for (const auto& [name, numbers] : patch.notes)
     out += fmt::format("note     {}: {}\n", shown(name), note_words(numbers));
+  if (patch.context) out += context_words(*patch.context);
   if (detail == Detail::kFull)
     out += fmt::format("recipe   {}\nfacts    {}\n", text_of(json_or_text(patch.recipe)),
                        text_of(json_or_text(patch.facts)));
@@ -109,6 +150,12 @@ std::string describe_json(const Patch& patch, Detail detail) {
                       {"deltas", deltas},
                       {"memory", memory},
                       {"notes", patch.notes}};
+  if (!patch.inserts.empty()) {
+    ordered_json inserts = ordered_json::array();
+    for (const GraphInsert& insert : patch.inserts) inserts.push_back(to_json(insert));
+    result["inserts"] = std::move(inserts);
+  }
+  if (patch.context) result["context"] = to_json(*patch.context);
   if (detail == Detail::kFull) {
     result["recipe"] = json_or_text(patch.recipe);
     result["facts"] = json_or_text(patch.facts);

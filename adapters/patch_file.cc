@@ -4,8 +4,10 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "adapters/context_json.h"
 #include "adapters/hdf5_file.h"
 #include "adapters/hdf5_writer.h"
+#include "adapters/insert_json.h"
 #include "adapters/patch.h"
 #include "adapters/tensor_file.h"
 #include "tensor/error.h"
@@ -20,6 +22,11 @@ using nlohmann::json;
 constexpr std::string_view kFormat = "retune-patch";
 
 std::string delta_group(std::size_t index) { return fmt::format("deltas/{:06}", index); }
+
+std::string insert_tensor(std::size_t insert, std::size_t index) {
+  return fmt::format("inserts/{:06}/{:06}", insert, index);
+}
+std::string context_clip(std::size_t index) { return fmt::format("context/clips/{:06}", index); }
 
 json to_json(const DeltaTarget& target) {
   json result{{"file", target.file},
@@ -92,6 +99,35 @@ TensorDelta delta_from(const json& text, const Hdf5File& file, const std::string
   return delta;
 }
 
+void write_inserts(Hdf5Writer& writer, const std::vector<GraphInsert>& inserts) {
+  nlohmann::ordered_json about = nlohmann::ordered_json::array();
+  for (std::size_t i = 0; i < inserts.size(); ++i) {
+    about.push_back(insert_json(inserts[i]));
+    const std::vector<Tensor> tensors = insert_tensors(inserts[i]);
+    for (std::size_t t = 0; t < tensors.size(); ++t) writer.write(insert_tensor(i, t), tensors[t]);
+  }
+  if (!inserts.empty()) writer.write_text("inserts/about", about.dump(1));
+}
+
+std::vector<GraphInsert> read_inserts(const Hdf5File& file) {
+  std::vector<GraphInsert> inserts;
+  for (const auto& about : nlohmann::ordered_json::parse(file.read_text("inserts/about")))
+    inserts.push_back(
+        insert_from(about, [&](std::size_t tensor) { return file.read(insert_tensor(inserts.size(), tensor)); }));
+  return inserts;
+}
+
+void write_context(Hdf5Writer& writer, const PromptContext& context) {
+  writer.write_text("context/about", context_json(context).dump(1));
+  const std::vector<ContextClip> clips = distinct_clips(context);
+  for (std::size_t i = 0; i < clips.size(); ++i) writer.write(context_clip(i), clips[i].bytes);
+}
+
+PromptContext read_context(const Hdf5File& file) {
+  const json about = json::parse(file.read_text("context/about"));
+  return context_from(about, [&](std::size_t index) { return file.read(context_clip(index)); });
+}
+
 // The original name of a dataset below `folder`, nothing if it lies elsewhere.
 std::optional<std::string> name_below(std::string_view folder, std::string_view dataset) {
   if (!dataset.starts_with(folder)) return std::nullopt;
@@ -116,6 +152,8 @@ Patch read_patch(const Hdf5File& file) {
     if (const auto name = name_below("memory/", dataset)) patch.memory[*name] = file.read(dataset);
     if (const auto name = name_below("notes/", dataset)) patch.notes[*name] = file.read(dataset).to_f64();
   }
+  if (file.has("inserts/about")) patch.inserts = read_inserts(file);
+  if (file.has("context/about")) patch.context = read_context(file);
   check(patch);
   return patch;
 }
@@ -126,7 +164,7 @@ void Patch::save(const std::filesystem::path& path) const {
   check(*this);
   Hdf5Writer writer(path);
   writer.attribute("", "format", kFormat);
-  writer.attribute("", "version", kPatchVersion);
+  writer.attribute("", "version", version());
   writer.attribute("", "id", id().hex());
   writer.write_text("about", about(*this).dump(1));
   writer.write_text("recipe", recipe);
@@ -134,6 +172,8 @@ void Patch::save(const std::filesystem::path& path) const {
   for (std::size_t i = 0; i < deltas.size(); ++i) write_values(writer, delta_group(i), deltas[i]);
   for (const auto& [name, tensor] : memory) writer.write("memory/" + encode_name(name), tensor);
   for (const auto& [name, numbers] : notes) writer.write("notes/" + encode_name(name), Tensor::vector(numbers));
+  write_inserts(writer, inserts);
+  if (context) write_context(writer, *context);
   writer.commit();
 }
 
@@ -142,13 +182,13 @@ Patch Patch::load(const std::filesystem::path& path) {
   if (file.text_attribute("", "format") != kFormat)
     throw user_error("{} is not a patch: its attribute 'format' is not '{}'", path.string(), kFormat);
   const std::optional<std::int64_t> version = file.integer_attribute("", "version");
-  if (version != kPatchVersion)
-    throw user_error("{} is a patch of format version {}; this Retune ({}) reads version {}", path.string(),
+  if (!version || *version < 1 || *version > kPatchVersion)
+    throw user_error("{} is a patch of format version {}; this Retune ({}) reads versions 1 to {}", path.string(),
                      version ? std::to_string(*version) : "none", retune_version(), kPatchVersion);
   std::string why;
   try {
     Patch patch = read_patch(file);
-    if (file.text_attribute("", "id") == patch.id().hex()) return patch;
+    if (file.text_attribute("", "id") == patch.id().hex() && patch.version() == *version) return patch;
     why = "its content does not have the id that it was saved with";
   } catch (const json::exception& error) {
     why = fmt::format("its description: {}", printable(error.what(), 200));

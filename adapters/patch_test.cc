@@ -117,6 +117,64 @@ TEST_F(PatchFile, AnEmptyPatchIsAPatch) {
   EXPECT_EQ(Patch::load(file("p.h5")).id(), patch.id());
 }
 
+// x + 1 in the place of x.
+GraphInsert sample_insert() {
+  Graph body;
+  const ValueId tap = body.add_input("/model/x", DType::kUndefined);
+  const ValueId by = body.add_constant(Tensor::of<float>({2}, {1, 2}), "by");
+  const ValueId sum = body.add_node({.op = "Add", .inputs = {tap, by}}, {"sum"})[0];
+  body.outputs = body.add_node({.op = "LeakyRelu", .inputs = {sum}, .attributes = {{"alpha", 0.1}}}, {"relu"});
+  return {"one", "onnx/decoder.onnx", std::make_shared<const Graph>(std::move(body)), {"/model/x"}, true};
+}
+
+TEST_F(PatchFile, InsertsAreLoadedAsTheyWereSaved) {
+  Patch patch = sample();
+  const ContentHash without = patch.id();
+  EXPECT_EQ(patch.version(), 1);
+  patch.inserts = {sample_insert()};
+  patch.save(file("p.h5"));
+  const Patch loaded = Patch::load(file("p.h5"));
+  EXPECT_NE(loaded.id(), without);
+  EXPECT_EQ(loaded.id(), patch.id());
+  ASSERT_EQ(loaded.inserts.size(), 1U);
+  const GraphInsert &before = patch.inserts[0], &after = loaded.inserts[0];
+  EXPECT_EQ(after.name, before.name);
+  EXPECT_EQ(after.file, before.file);
+  EXPECT_EQ(after.replaces, before.replaces);
+  EXPECT_TRUE(after.per_call);
+  EXPECT_EQ(hash_of(after), hash_of(before));
+  EXPECT_EQ(stored_bytes(after), 8);
+  EXPECT_EQ(after.body->nodes()[1].attributes.f("alpha", 0), 0.1);
+  EXPECT_THAT(describe(loaded, Detail::kSummary), HasSubstr("in place of /model/x"));
+  const auto json = nlohmann::json::parse(describe_json(loaded, Detail::kSummary));
+  EXPECT_EQ(json["inserts"][0]["nodes"][1]["op"], "LeakyRelu");
+  loaded.save(file("q.h5"));
+  EXPECT_EQ(bytes_of(file("p.h5")), bytes_of(file("q.h5")));
+}
+
+// Files from strangers: what is no body, what reads what is not there, what a body may not hold.
+TEST_F(PatchFile, BrokenInsertsAreRefused) {
+  Patch patch = sample();
+  patch.inserts = {sample_insert()};
+  patch.save(file("good.h5"));
+  const std::string good = bytes_of(file("good.h5"));
+  const auto refusal = [&](const std::string& what, const std::string& with) {
+    std::string bytes = good;
+    const std::size_t at = bytes.find(what);
+    EXPECT_NE(at, std::string::npos) << what;
+    bytes.replace(at, with.size(), with);
+    std::ofstream(file("bad.h5"), std::ios::binary) << bytes;
+    return error_of(file("bad.h5"));
+  };
+  EXPECT_THAT(refusal("\"op\": \"Add\"", "\"op\": \"Axd\""), HasSubstr("Axd"));
+  EXPECT_THAT(refusal("\"Add\"", "[\"A\"]"), HasSubstr("damaged"));
+  EXPECT_THAT(refusal("\"by\"\n", "\"bz\"\n"), HasSubstr("'by'"));
+  EXPECT_THAT(refusal("\"name\": \"one\"", "\"name\": \"o e\""), HasSubstr("'o e'"));
+  EXPECT_THAT(refusal("\"f\": 0.1", "\"q\": 0.1"), HasSubstr("kind 'q'"));
+  EXPECT_THAT(refusal("\"per_call\": true", "\"per_call\": null"), HasSubstr("damaged"));
+  EXPECT_THAT(refusal("\"f\": 0.1", "\"f\": 0.2"), HasSubstr("id"));
+}
+
 TEST(PatchId, CoversEveryPart) {
   std::set<ContentHash> ids{sample().id()};
   const auto changed = [&ids](auto&& change) {
@@ -137,6 +195,31 @@ TEST(PatchId, CoversEveryPart) {
   EXPECT_TRUE(changed([](Patch& p) { p.deltas[0].targets[1].slice->begin = 5; }));
   EXPECT_TRUE(changed([](Patch& p) { p.deltas[0].targets[0].transposed = true; }));
   EXPECT_TRUE(changed([](Patch& p) { p.deltas[1].values = DenseDelta{Tensor::of<float>({2}, {0.5, -0.25})}; }));
+  EXPECT_TRUE(changed([](Patch& p) { p.inserts = {sample_insert()}; }));
+  const auto with_insert = [&changed](auto&& change) {
+    return changed([&](Patch& p) {
+      p.inserts = {sample_insert()};
+      change(p.inserts[0]);
+    });
+  };
+  const auto with_body = [&with_insert](auto&& change) {
+    return with_insert([&](GraphInsert& insert) {
+      Graph body = *insert.body;
+      change(body);
+      insert.body = std::make_shared<const Graph>(std::move(body));
+    });
+  };
+  EXPECT_TRUE(with_insert([](GraphInsert& i) { i.name = "two"; }));
+  EXPECT_TRUE(with_insert([](GraphInsert& i) { i.file = "onnx/other.onnx"; }));
+  EXPECT_TRUE(with_insert([](GraphInsert& i) { i.per_call = false; }));
+  EXPECT_TRUE(with_insert([](GraphInsert& i) { i.replaces = {"/model/y"}; }));
+  EXPECT_TRUE(with_insert([](GraphInsert& i) { i.own = {{"/model/x", "/model/x"}}; }));
+  EXPECT_TRUE(with_body([](Graph& b) { b.node(0).op = "Sub"; }));
+  EXPECT_TRUE(with_body([](Graph& b) { b.node(0).version = 14; }));
+  EXPECT_TRUE(with_body([](Graph& b) { b.node(1).attributes.set("alpha", 0.2); }));
+  EXPECT_TRUE(with_body([](Graph& b) { b.value(b.find("by")).constant = Tensor::of<float>({2}, {1, 3}); }));
+  EXPECT_TRUE(with_body([](Graph& b) { b.rename(b.inputs[0], "/model/y"); }));
+  EXPECT_TRUE(with_body([](Graph& b) { std::swap(b.node(0).inputs[0], b.node(0).inputs[1]); }));
   EXPECT_TRUE(changed([](Patch& p) { p.memory.erase("bytes"); }));
   EXPECT_TRUE(changed([](Patch& p) { p.notes["steps"] = {4}; }));
   EXPECT_FALSE(changed([](Patch&) {}));
@@ -155,7 +238,7 @@ TEST_F(PatchFile, RefusesOtherFilesAndVersions) {
     writer.attribute("", "version", kPatchVersion + 1);
     writer.commit();
   }
-  EXPECT_THAT(error_of(file("future.h5")), HasSubstr("format version 2"));
+  EXPECT_THAT(error_of(file("future.h5")), HasSubstr("format version " + std::to_string(kPatchVersion + 1)));
   EXPECT_THAT(error_of("tests/golden/hdf5/external_storage.h5"), HasSubstr("external storage"));
   EXPECT_THAT(error_of(file("absent.h5")), HasSubstr("cannot open"));
 }

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <memory>
 #include <span>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -36,8 +37,7 @@ std::uint32_t read_u32(const char* bytes, bool big_endian) {
 
 // How many bytes of sound a WAV or AIFF file promises beyond its end; 0 for a whole file and for other formats.
 // libsndfile shortens such files without a word, but a clip that lost its end is not the clip that the facts are about.
-std::int64_t missing_bytes(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
+std::int64_t missing_bytes(std::istream& file, std::int64_t file_size) {
   std::array<char, 12> head;
   if (!file.read(head.data(), head.size())) return 0;
   const std::string_view magic(head.data(), 4), form(head.data() + 8, 4);
@@ -45,7 +45,6 @@ std::int64_t missing_bytes(const fs::path& path) {
   const bool aiff = magic == "FORM" && (form == "AIFF" || form == "AIFC");
   if (!wav && !aiff) return 0;
 
-  const std::int64_t file_size = static_cast<std::int64_t>(fs::file_size(path));
   std::int64_t at = 12;
   while (at + 8 <= file_size && file.seekg(at) && file.read(head.data(), 8)) {
     const std::int64_t size = read_u32(head.data() + 4, aiff);
@@ -59,24 +58,23 @@ std::int64_t missing_bytes(const fs::path& path) {
   return 0;
 }
 
-void require_finite(const fs::path& path, std::span<const float> samples) {
+void require_finite(const std::string& name, std::span<const float> samples) {
   for (std::size_t i = 0; i < samples.size(); ++i) {
     if (!std::isfinite(samples[i])) {
-      throw user_error("{}: sample {} is not finite ({}); expected numbers", path.string(), i, samples[i]);
+      throw user_error("{}: sample {} is not finite ({}); expected numbers", name, i, samples[i]);
     }
   }
 }
 
 // Every frame of the file, channels averaged. Memory grows with what is really there: headers lie.
-std::vector<float> read_mono(SNDFILE* file, const SF_INFO& info, const fs::path& path) {
+std::vector<float> read_mono(SNDFILE* file, const SF_INFO& info, const std::string& name) {
   constexpr sf_count_t kBlockFrames = 4096;
   const auto channels = static_cast<std::size_t>(info.channels);
   std::vector<float> block(static_cast<std::size_t>(kBlockFrames) * channels);
   std::vector<float> samples;
   while (const sf_count_t frames = sf_readf_float(file, block.data(), kBlockFrames)) {
     if (static_cast<std::int64_t>(samples.size()) + frames > kMaxSamples) {
-      throw user_error("{}: the sound is too long: expected at most {} samples a channel; cut it", path.string(),
-                       kMaxSamples);
+      throw user_error("{}: the sound is too long: expected at most {} samples a channel; cut it", name, kMaxSamples);
     }
     for (std::size_t frame = 0; frame < static_cast<std::size_t>(frames); ++frame) {
       double sum = 0;
@@ -85,10 +83,64 @@ std::vector<float> read_mono(SNDFILE* file, const SF_INFO& info, const fs::path&
     }
   }
   if (sf_error(file) != SF_ERR_NO_ERROR) {
-    throw user_error("{}: damaged after {} samples: {}; expected a whole sound file", path.string(), samples.size(),
+    throw user_error("{}: damaged after {} samples: {}; expected a whole sound file", name, samples.size(),
                      sf_strerror(file));
   }
   return samples;
+}
+
+// All of an opened sound; `bytes` are the file's, from its beginning.
+Waveform read_sound(SNDFILE* file, const SF_INFO& info, std::istream& bytes, std::int64_t size,
+                    const std::string& name) {
+  if (!file) throw user_error("{}: not a sound file that can be read: {}", name, sf_strerror(nullptr));
+  if (info.samplerate < kMinRateHz || info.samplerate > kMaxRateHz) {
+    throw user_error("{}: sampling rate {} Hz: expected {} to {}", name, info.samplerate, kMinRateHz, kMaxRateHz);
+  }
+  if (const std::int64_t missing = missing_bytes(bytes, size)) {
+    throw user_error("{}: truncated: {} bytes of sound are missing at its end; get the whole file", name, missing);
+  }
+  // Before reading: samples take twice the bytes that they have in most files.
+  if (info.frames != SF_COUNT_MAX && info.frames > kMaxSamples) {
+    throw user_error("{}: the sound is too long: {} samples a channel, expected at most {}; cut it", name, info.frames,
+                     kMaxSamples);
+  }
+  Waveform waveform{read_mono(file, info, name), info.samplerate};
+  const auto count = static_cast<sf_count_t>(waveform.samples.size());
+  if (info.frames != SF_COUNT_MAX && count < info.frames) {
+    throw user_error("{}: truncated: its header states {} samples, it holds {}; get the whole file", name, info.frames,
+                     count);
+  }
+  if (count == 0) throw user_error("{}: holds no samples; expected sound", name);
+  require_finite(name, waveform.samples);
+  return waveform;
+}
+
+// libsndfile's view of a file in memory.
+struct SoundBytes {
+  std::span<const std::byte> bytes;
+  sf_count_t at = 0;
+};
+
+SF_VIRTUAL_IO sound_bytes_io() {
+  SF_VIRTUAL_IO io{};
+  io.get_filelen = [](void* source) { return static_cast<sf_count_t>(static_cast<SoundBytes*>(source)->bytes.size()); };
+  io.seek = [](sf_count_t offset, int whence, void* source) {
+    auto& sound = *static_cast<SoundBytes*>(source);
+    const auto size = static_cast<sf_count_t>(sound.bytes.size());
+    const sf_count_t from = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? sound.at : size;
+    sound.at = std::clamp<sf_count_t>(from + offset, 0, size);
+    return sound.at;
+  };
+  io.read = [](void* into, sf_count_t count, void* source) {
+    auto& sound = *static_cast<SoundBytes*>(source);
+    const sf_count_t read = std::clamp<sf_count_t>(static_cast<sf_count_t>(sound.bytes.size()) - sound.at, 0, count);
+    std::memcpy(into, sound.bytes.data() + sound.at, static_cast<std::size_t>(read));
+    sound.at += read;
+    return read;
+  };
+  io.write = [](const void*, sf_count_t, void*) { return sf_count_t{0}; };
+  io.tell = [](void* source) { return static_cast<SoundBytes*>(source)->at; };
+  return io;
 }
 
 int format_of(const fs::path& path) {
@@ -120,29 +172,18 @@ Waveform load_waveform(const fs::path& path) {
     throw user_error("{}: the file is empty; expected a sound file", path.string());
   SF_INFO info{};
   const SoundFile file(sf_open(path.c_str(), SFM_READ, &info));
-  if (!file) throw user_error("{}: not a sound file that can be read: {}", path.string(), sf_strerror(nullptr));
-  if (info.samplerate < kMinRateHz || info.samplerate > kMaxRateHz) {
-    throw user_error("{}: sampling rate {} Hz: expected {} to {}", path.string(), info.samplerate, kMinRateHz,
-                     kMaxRateHz);
-  }
-  if (const std::int64_t missing = missing_bytes(path)) {
-    throw user_error("{}: truncated: {} bytes of sound are missing at its end; get the whole file", path.string(),
-                     missing);
-  }
-  // Before reading: samples take twice the bytes that they have in most files.
-  if (info.frames != SF_COUNT_MAX && info.frames > kMaxSamples) {
-    throw user_error("{}: the sound is too long: {} samples a channel, expected at most {}; cut it", path.string(),
-                     info.frames, kMaxSamples);
-  }
-  Waveform waveform{read_mono(file.get(), info, path), info.samplerate};
-  const auto count = static_cast<sf_count_t>(waveform.samples.size());
-  if (info.frames != SF_COUNT_MAX && count < info.frames) {
-    throw user_error("{}: truncated: its header states {} samples, it holds {}; get the whole file", path.string(),
-                     info.frames, count);
-  }
-  if (count == 0) throw user_error("{}: holds no samples; expected sound", path.string());
-  require_finite(path, waveform.samples);
-  return waveform;
+  std::ifstream bytes(path, std::ios::binary);
+  return read_sound(file.get(), info, bytes, static_cast<std::int64_t>(fs::file_size(path)), path.string());
+}
+
+Waveform decode_waveform(std::span<const std::byte> bytes, const std::string& name) {
+  if (bytes.empty()) throw user_error("{}: the file is empty; expected a sound file", name);
+  SoundBytes source{bytes};
+  SF_VIRTUAL_IO io = sound_bytes_io();
+  SF_INFO info{};
+  const SoundFile file(sf_open_virtual(&io, SFM_READ, &info, &source));
+  std::istringstream stream(std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+  return read_sound(file.get(), info, stream, static_cast<std::int64_t>(bytes.size()), name);
 }
 
 bool is_silent(const Waveform& waveform, float threshold) {
@@ -188,7 +229,7 @@ void save_waveform(const fs::path& path, const Waveform& waveform, Flush flush) 
     throw user_error("{}: cannot write sound at {} Hz in this format; resample it first", path.string(),
                      waveform.rate_hz);
   }
-  require_finite(path, waveform.samples);
+  require_finite(path.string(), waveform.samples);
   const std::vector<short> pcm = to_pcm16(waveform);
 
   StagedFile staged(path);

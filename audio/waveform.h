@@ -6,8 +6,11 @@
 // To turn sound into what an audio encoder reads, see audio/front_end.h, which also says when it resampled.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "tensor/staged_output.h"
@@ -32,6 +35,9 @@ inline constexpr std::int64_t kMaxSamples = std::int64_t{48000} * 6 * 3600;
 // is not audio, holds no samples, ends before the length its header states, has a sample that is not finite, or is
 // longer than kMaxSamples.
 Waveform load_waveform(const std::filesystem::path& path);
+
+// load_waveform of a file that lies in memory; `name` is for messages.
+Waveform decode_waveform(std::span<const std::byte> bytes, const std::string& name);
 
 // True if no sample's magnitude exceeds `threshold` (the default: digital silence). Silence loads without complaint:
 // whether it makes sense is for the caller to say.

@@ -10,6 +10,7 @@
 #include <iterator>
 #include <limits>
 #include <numbers>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -126,6 +127,37 @@ TEST_F(WaveformFile, NamesWhatIsWrongWithAFile) {
   EXPECT_THAT(load_error(folder_ / "nothing.wav"), HasSubstr("holds no samples"));
   write_float_wav(folder_ / "nan.wav", {0.0f, std::numeric_limits<float>::quiet_NaN()}, 1);
   EXPECT_THAT(load_error(folder_ / "nan.wav"), HasSubstr("sample 1 is not finite"));
+}
+
+// What lies in memory is the same sound, with the same complaints.
+TEST_F(WaveformFile, InMemoryIsReadAsFromDisk) {
+  const auto decoded = [&](const std::string& name) {
+    const std::string bytes = bytes_of(folder_ / name);
+    return decode_waveform(std::as_bytes(std::span(bytes)), "a clip").samples;
+  };
+  save_waveform(folder_ / "a.flac", sine(440, 16000, 0.3));
+  save_waveform(folder_ / "a.wav", sine(440, 16000, 0.3));
+  write_float_wav(folder_ / "stereo.wav", {0.5f, -0.25f, 1.0f, 1.0f}, 2);
+  for (const char* name : {"a.flac", "a.wav", "stereo.wav"})
+    EXPECT_EQ(decoded(name), load_waveform(folder_ / name).samples) << name;
+  const auto refusal = [&](const std::string& bytes) -> std::string {
+    try {
+      decode_waveform(std::as_bytes(std::span(bytes)), "a clip");
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kUser);
+      return error.what();
+    }
+    return "no error";
+  };
+  EXPECT_THAT(refusal(""), HasSubstr("a clip: the file is empty"));
+  EXPECT_THAT(refusal("Once upon a time there was no sound at all."), HasSubstr("a clip: not a sound file"));
+  const std::string whole = bytes_of(folder_ / "a.wav");
+  EXPECT_THAT(refusal(whole.substr(0, whole.size() / 2)), HasSubstr("truncated"));
+  for (const char* name : {"a.flac", "a.wav"}) {
+    const std::string bytes = bytes_of(folder_ / name);
+    for (std::size_t keep = 1; keep < bytes.size(); keep += bytes.size() / 13)
+      EXPECT_NE(refusal(bytes.substr(0, keep)), "no error") << name << " " << keep;
+  }
 }
 
 TEST_F(WaveformFile, RefusesTruncatedFilesWhereverTheyEnd) {

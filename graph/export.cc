@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "graph/import.h"
+#include "graph/onnx_node.h"
 #include "tensor/error.h"
 #include "weights/onnx_writer.h"
 
@@ -9,54 +10,12 @@ namespace retune {
 namespace {
 
 std::string exported_name(const Graph& graph, ValueId id) {
-  if (id == kNoValue) return {};
   const Value& value = graph.value(id);
   if (!value.name.empty()) return value.name;
   std::string made_up = fmt::format("value_{}", id);
   while (graph.find(made_up) != kNoValue) made_up += '_';
   return made_up;
 }
-
-void set_tensor(onnx::TensorProto& proto, const Tensor& tensor) {
-  proto.set_data_type(static_cast<int>(tensor.dtype()));
-  for (const std::int64_t extent : tensor.shape()) proto.add_dims(extent);
-  proto.set_raw_data(tensor.raw(), tensor.bytes());
-}
-
-struct SetAttribute {
-  onnx::AttributeProto& proto;
-  void operator()(std::int64_t v) const {
-    proto.set_type(onnx::AttributeProto::INT);
-    proto.set_i(v);
-  }
-  void operator()(double v) const {
-    proto.set_type(onnx::AttributeProto::FLOAT);
-    proto.set_f(static_cast<float>(v));
-  }
-  void operator()(const std::string& v) const {
-    proto.set_type(onnx::AttributeProto::STRING);
-    proto.set_s(v);
-  }
-  void operator()(const std::vector<std::int64_t>& v) const {
-    proto.set_type(onnx::AttributeProto::INTS);
-    for (const std::int64_t x : v) proto.add_ints(x);
-  }
-  void operator()(const std::vector<double>& v) const {
-    proto.set_type(onnx::AttributeProto::FLOATS);
-    for (const double x : v) proto.add_floats(static_cast<float>(x));
-  }
-  void operator()(const std::vector<std::string>& v) const {
-    proto.set_type(onnx::AttributeProto::STRINGS);
-    for (const std::string& x : v) proto.add_strings(x);
-  }
-  void operator()(const Tensor& v) const {
-    proto.set_type(onnx::AttributeProto::TENSOR);
-    set_tensor(*proto.mutable_t(), v);
-  }
-  void operator()(const std::shared_ptr<const Graph>&) const {
-    throw user_error("attribute '{}': writing subgraphs is not supported", proto.name());
-  }
-};
 
 void set_value_info(onnx::ValueInfoProto& info, const Value& value) {
   info.set_name(value.name);
@@ -72,24 +31,6 @@ void set_value_info(onnx::ValueInfoProto& info, const Value& value) {
       written->set_dim_value(dim.extent);
     else if (!dim.symbol.empty())
       written->set_dim_param(dim.symbol);
-  }
-}
-
-void add_nodes(const Graph& graph, onnx::GraphProto& proto) {
-  for (const Node& node : graph.nodes()) {
-    if (node.domain == "retune")
-      throw user_error("{}: a private operator cannot be written to an ONNX file", node.text());
-    auto* written = proto.add_node();
-    written->set_op_type(node.op);
-    written->set_domain(node.domain);
-    written->set_name(node.name);
-    for (const ValueId id : node.inputs) written->add_input(exported_name(graph, id));
-    for (const ValueId id : node.outputs) written->add_output(exported_name(graph, id));
-    for (const auto& [name, content] : node.attributes.items()) {
-      auto* attribute = written->add_attribute();
-      attribute->set_name(name);
-      std::visit(SetAttribute{*attribute}, content);
-    }
   }
 }
 
@@ -114,7 +55,8 @@ void export_onnx(const Graph& graph, const Parameters& parameters, const std::fi
   proto.set_name(graph.name);
   for (const ValueId id : graph.inputs) set_value_info(*proto.add_input(), graph.value(id));
   for (const ValueId id : graph.outputs) set_value_info(*proto.add_output(), graph.value(id));
-  add_nodes(graph, proto);
+  for (const Node& node : graph.nodes())
+    *proto.add_node() = onnx_node(node, [&](ValueId id) { return exported_name(graph, id); });
 
   std::vector<std::pair<std::string, Tensor>> initializers;
   for (std::size_t i = 0; i < graph.values().size(); ++i) {

@@ -98,6 +98,38 @@ void Adam::step(std::map<std::string, Tensor>& masters, const std::map<std::stri
   }
 }
 
+void RmsPropOptions::validate() const {
+  require(smoothing >= 0 && smoothing < 1, "smoothing", "in [0, 1)", smoothing);
+  require(epsilon > 0 && std::isfinite(epsilon), "epsilon", "finite and positive", epsilon);
+}
+
+RmsProp::RmsProp(RmsPropOptions options) : options_(options) { options_.validate(); }
+
+void RmsProp::step(std::map<std::string, Tensor>& masters, const std::map<std::string, Tensor>& gradients,
+                   double learning_rate, ThreadPool& pool) {
+  require(learning_rate >= 0 && std::isfinite(learning_rate), "learning_rate", "finite and not negative",
+          learning_rate);
+  const auto keep = static_cast<float>(options_.smoothing), take = static_cast<float>(1 - options_.smoothing);
+  const auto epsilon = static_cast<float>(options_.epsilon), rate = static_cast<float>(learning_rate);
+  for (const auto& [name, gradient] : gradients) {
+    Tensor& master = master_of(masters, name, gradient);
+    Tensor& square = squares_[name];
+    if (!square.defined()) square = Tensor::zeros(DType::kF32, master.shape());
+    if (!(square.shape() == master.shape()))
+      throw user_error("'{}': its mean square is {}, its master is {}; they come from another model", name,
+                       square.text(), master.text());
+    const float* g = gradient.data<float>();
+    float* v = square.mutable_data<float>();
+    float* w = master.mutable_data<float>();
+    pool.parallel_for(master.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        v[i] = keep * v[i] + take * (g[i] * g[i]);
+        if (rate != 0) w[i] -= rate * g[i] / (std::sqrt(v[i]) + epsilon);
+      }
+    });
+  }
+}
+
 void sgd_step(std::map<std::string, Tensor>& masters, const std::map<std::string, Tensor>& gradients,
               double learning_rate, double weight_decay) {
   require(learning_rate >= 0 && std::isfinite(learning_rate), "learning_rate", "finite and not negative",

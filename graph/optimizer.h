@@ -2,6 +2,8 @@
 //
 // Adam (Kingma & Ba 2015, algorithm 1) with bias correction and decoupled weight decay (Loshchilov & Hutter 2019):
 //   m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;  w -= lr * (m / (1-b1^t) / (sqrt(v / (1-b2^t)) + eps) + decay * w)
+// RMSprop (Tieleman & Hinton 2012, lecture 6.5), neither centred nor with momentum:
+//   v = a v + (1-a) g^2;  w -= lr * g / (sqrt(v) + eps)
 #pragma once
 
 #include <cstdint>
@@ -47,6 +49,29 @@ class Adam {
  private:
   AdamOptions options_;
   std::map<std::string, Moments> moments_;
+};
+
+struct RmsPropOptions {
+  double smoothing = 0.99;  // a above, in [0, 1)
+  double epsilon = 1e-8;
+  void validate() const;
+};
+
+class RmsProp {
+ public:
+  explicit RmsProp(RmsPropOptions options = {});
+
+  // As Adam's; the mean square of a name starts at 0 at its first gradient.
+  void step(std::map<std::string, Tensor>& masters, const std::map<std::string, Tensor>& gradients,
+            double learning_rate, ThreadPool& pool);
+
+  // For checkpoints: v by name, f32.
+  const std::map<std::string, Tensor>& squares() const { return squares_; }
+  void restore(std::map<std::string, Tensor> squares) { squares_ = std::move(squares); }
+
+ private:
+  RmsPropOptions options_;
+  std::map<std::string, Tensor> squares_;
 };
 
 // w -= lr * (g + decay * w)

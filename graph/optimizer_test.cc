@@ -143,5 +143,54 @@ TEST(ClipGlobalNorm, ReportsANormThatIsNotFiniteAndLeavesTheGradients) {
   EXPECT_EQ(gradients["a"].values<float>()[0], 1.0f);
 }
 
+TEST(RmsProp, FollowsTheFormulaInF64OverManySteps) {
+  Tensors masters{{"w", random_f32({29, 3}, 1)}};
+  std::vector<double> w, v(87);
+  for (const float item : masters["w"].values<float>()) w.push_back(item);
+  RmsProp optimizer({.smoothing = 0.9, .epsilon = 1e-6});
+  ThreadPool pool(2);
+  for (std::uint64_t step = 0; step < 50; ++step) {
+    const Tensor g = random_f32({29, 3}, 200 + step);
+    optimizer.step(masters, {{"w", g}}, 0.01, pool);
+    for (std::size_t i = 0; i < w.size(); ++i) {
+      const double gradient = g.values<float>()[i];
+      v[i] = 0.9 * v[i] + 0.1 * gradient * gradient;
+      w[i] -= 0.01 * gradient / (std::sqrt(v[i]) + 1e-6);
+    }
+  }
+  for (std::size_t i = 0; i < w.size(); ++i) EXPECT_NEAR(masters["w"].values<float>()[i], w[i], 5e-6);
+}
+
+TEST(RmsProp, NoRateLeavesEveryBitAndACheckpointGoesOn) {
+  Tensors still{{"w", random_f32({5}, 1)}}, straight = {{"w", random_f32({5}, 2)}},
+                                            paused = {{"w", random_f32({5}, 2)}};
+  const Tensor before = still["w"].copy();
+  ThreadPool pool(1);
+  RmsProp none, first, second, third;
+  none.step(still, {{"w", random_f32({5}, 3)}}, 0, pool);
+  EXPECT_TRUE(identical(still["w"], before));
+  for (std::uint64_t step = 0; step < 4; ++step) {
+    const Tensors gradients{{"w", random_f32({5}, 10 + step)}};
+    first.step(straight, gradients, 0.1, pool);
+    (step < 2 ? second : third).step(paused, gradients, 0.1, pool);
+    if (step != 1) continue;
+    std::map<std::string, Tensor> squares;
+    for (const auto& [name, square] : second.squares()) squares[name] = square.copy();
+    third.restore(std::move(squares));
+  }
+  EXPECT_TRUE(identical(straight["w"], paused["w"]));
+}
+
+TEST(RmsProp, RefusesWhatDoesNotFit) {
+  EXPECT_THROW(RmsProp({.smoothing = 1}), Error);
+  EXPECT_THROW(RmsProp({.epsilon = 0}), Error);
+  Tensors masters{{"w", random_f32({5}, 1)}};
+  ThreadPool pool(1);
+  RmsProp optimizer;
+  EXPECT_THROW(optimizer.step(masters, {{"v", random_f32({5}, 1)}}, 0.1, pool), Error);
+  EXPECT_THROW(optimizer.step(masters, {{"w", random_f32({4}, 1)}}, 0.1, pool), Error);
+  EXPECT_THROW(optimizer.step(masters, {{"w", random_f32({5}, 1)}}, -1, pool), Error);
+}
+
 }  // namespace
 }  // namespace retune

@@ -12,7 +12,7 @@
 namespace retune {
 namespace {
 
-constexpr std::int64_t kRows = 16, kWidth = 32, kHidden = 128;
+constexpr std::int64_t kRows = 512, kWidth = 32, kHidden = 128;
 constexpr int kBlocks = 12;
 
 // A stream h with blocks h += tanh(h a) b: little is alive between two blocks, much inside of one.

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "lalm/context.h"
 #include "lalm/segment.h"
 #include "lalm/token_stepper.h"
 #include "tensor/error.h"
@@ -12,14 +13,11 @@ namespace retune {
 
 namespace {
 
-// The cache after the first `length` ids: what the clip's questions share, then the rest.
+// The cache after the first `length` ids: what all questions share, what the clip's share, then the rest.
 Past cache_after(Session& session, const Bundle& bundle, const Prompt& prompt, const std::vector<std::int64_t>& ids,
                  std::int64_t length, const std::vector<std::string>& varying) {
-  Segment segment{.begin = 0, .end = length};
-  if (length > prompt.prefix_length() && prompt.prefix_length() > 0) {
-    segment.begin = prompt.prefix_length();
-    segment.past = cache_after(session, bundle, prompt, ids, segment.begin, varying);
-  }
+  Segment segment{.begin = bundle.per_call() ? 0 : prompt.cut_below(length), .end = length};
+  if (segment.begin > 0) segment.past = cache_after(session, bundle, prompt, ids, segment.begin, varying);
   SuffixRequest prefix = segment_request(bundle, prompt, ids, segment, varying);
   ask_for_cache(bundle, prefix.request);
   prefix.request.keep_outputs = true;
@@ -30,6 +28,13 @@ std::vector<std::int64_t> joined(const Prompt& prompt, const std::vector<std::in
   std::vector<std::int64_t> ids = prompt.ids;
   ids.insert(ids.end(), continuation.begin(), continuation.end());
   return ids;
+}
+
+Tensor joined_rows(const Tensor& first, const Tensor& second) {
+  Tensor result = Tensor::empty(first.dtype(), {first.shape()[0] + second.shape()[0], first.shape()[1]});
+  std::copy_n(first.raw(), first.bytes(), result.mutable_raw());
+  std::copy_n(second.raw(), second.bytes(), result.mutable_raw() + first.bytes());
+  return result;
 }
 
 // Logits that are no numbers have no best token and no likelihood: whatever was made of them would look like an answer.
@@ -197,19 +202,24 @@ Feed audio_feed(const Bundle& bundle, const std::filesystem::path& clip) {
   }
 }
 
-Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question, const Feed& audio,
-                  const AnswerOptions& options) {
-  if (!audio.tensor.defined())
-    return make_prompt(bundle.tokenizer(), bundle.chat(), bundle.placeholder(), question, {});
+std::int64_t encoder_rows(Session& session, const Bundle& bundle, const Feed& audio,
+                          const std::vector<std::string>& varying) {
   Request request;
   request.cache = Request::Cache::kUse;
   request.keep_outputs = true;
-  request.varying = options.varying;
+  request.varying = varying;
   request.inputs["audio_values"] = audio;
   request.outputs = {"audio_features"};
-  const std::int64_t rows =
-      session.run(bundle.graph(), bundle.parameters(), request)["audio_features"].tensor.shape()[0];
-  Prompt prompt = make_prompt(bundle.tokenizer(), bundle.chat(), bundle.placeholder(), question, {rows});
+  return session.run(bundle.graph(), bundle.parameters(), request)["audio_features"].tensor.shape()[0];
+}
+
+Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question, const Feed& audio,
+                  const AnswerOptions& options) {
+  if (const HeardContext* context = bundle.context())
+    return prompt_in_context(session, bundle, *context, question, audio, options.varying);
+  std::vector<std::int64_t> rows;
+  if (audio.tensor.defined()) rows.push_back(encoder_rows(session, bundle, audio, options.varying));
+  Prompt prompt = make_prompt(bundle.tokenizer(), bundle.chat(), bundle.placeholder(), question, rows);
   prompt.audio = audio;
   return prompt;
 }
@@ -223,7 +233,8 @@ SuffixRequest suffix_request(Session& session, const Bundle& bundle, const Promp
                              const std::vector<std::int64_t>& continuation, std::int64_t cut,
                              const std::vector<std::string>& varying) {
   const std::vector<std::int64_t> ids = joined(prompt, continuation);
-  Segment segment{.begin = bundle.decoder().caches.empty() ? 0 : cut, .end = static_cast<std::int64_t>(ids.size())};
+  const bool whole = bundle.decoder().caches.empty() || (bundle.per_call() && cut < prompt.length());
+  Segment segment{.begin = whole ? 0 : cut, .end = static_cast<std::int64_t>(ids.size())};
   if (segment.begin > 0) segment.past = cache_after(session, bundle, prompt, ids, segment.begin, varying);
   return segment_request(bundle, prompt, ids, segment, varying);
 }
@@ -231,7 +242,11 @@ SuffixRequest suffix_request(Session& session, const Bundle& bundle, const Promp
 Tensor logits_of(Session& session, const Bundle& bundle, const Prompt& prompt,
                  const std::vector<std::int64_t>& continuation, std::int64_t from,
                  const std::vector<std::string>& varying) {
-  const std::int64_t cut = std::min(from, prompt.prefix_length());
+  const bool continues = bundle.per_call() && !continuation.empty() && !bundle.decoder().caches.empty();
+  if (continues && from < prompt.length())  // as a client reads it: the prompt, then the continuation
+    return joined_rows(logits_of(session, bundle, prompt, {}, from, varying),
+                       logits_of(session, bundle, prompt, continuation, prompt.length(), varying));
+  const std::int64_t cut = continues ? prompt.length() : std::min(from, prompt.prefix_length());
   SuffixRequest suffix = suffix_request(session, bundle, prompt, continuation, cut, varying);
   suffix.request.outputs.push_back("logits");
   std::vector<std::int64_t>& rows = suffix.request.rows["logits"];

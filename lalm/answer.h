@@ -3,7 +3,9 @@
 //
 // A prompt is evaluated as prefix plus suffix through the decoder's own past_key_values. The prefix ends after the last
 // audio slot, so all questions on one clip share it, and all options share the whole prompt; the Session keeps both.
-// The cut depends on the prompt alone, never on what is cached, so neither do the bits.
+// The cut depends on the prompt alone, never on what is cached, so neither do the bits. A model in which something
+// depends on where a call begins or ends (Bundle::per_call) reads the whole prompt in one call, then the continuation,
+// as any client would.
 #pragma once
 
 #include <cstdint>
@@ -49,7 +51,8 @@ struct AnswerOptions {
 };
 
 // The prompt of a question, with the clip's features from the bundle's front-end. The encoder is run once (and kept) to
-// learn how many placeholders the clip gets.
+// learn how many placeholders the clip gets. Where patches of the bundle say something before every question
+// (Patch::context), so does the prompt: lalm/context.h.
 Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question,
                   const std::optional<Waveform>& clip, const AnswerOptions& options = {});
 
@@ -57,6 +60,9 @@ Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& que
 // clip, compute it once.
 Feed audio_feed(const Bundle& bundle, const Waveform& clip);
 Feed audio_feed(const Bundle& bundle, const std::filesystem::path& clip);  // load_waveform, then the same
+// How many rows the encoder makes of a clip, each of which gets a placeholder.
+std::int64_t encoder_rows(Session& session, const Bundle& bundle, const Feed& audio,
+                          const std::vector<std::string>& varying = {});
 Prompt prompt_for(Session& session, const Bundle& bundle, const std::string& question, const Feed& audio,
                   const AnswerOptions& options = {});
 
@@ -73,7 +79,8 @@ Tensor logits_of(Session& session, const Bundle& bundle, const Prompt& prompt,
 
 // Everything that a request about the suffix [cut, end) of a prompt needs: the linked graph, and as inputs the ids from
 // `cut` on, mask, positions and the prefix's cache, which is computed (or found) by this call. cut = 0: the whole
-// prompt with its audio and an empty cache. Editors add their loss, interventions and leaves to it.
+// prompt with its audio and an empty cache; so it is for any cut inside the prompt where Bundle::per_call. Editors add
+// their loss, interventions and leaves to it.
 struct SuffixRequest {
   std::shared_ptr<const Graph> graph;
   Request request;  // inputs filled in; cache on; outputs empty

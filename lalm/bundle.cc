@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "graph/import.h"
+#include "lalm/context.h"
 #include "lalm/link.h"
 #include "tensor/error.h"
 #include "text/json_fields.h"
@@ -158,6 +159,7 @@ std::string read_placeholder(const fs::path& folder, const Json& config, const T
 struct Bundle::State {
   fs::path folder;
   std::map<std::string, std::shared_ptr<const OnnxModel>> models;
+  BundleFiles files;
   std::shared_ptr<const Graph> graph, text_graph;
   DecoderInterface decoder;
   Tokenizer tokenizer;
@@ -169,7 +171,13 @@ struct Bundle::State {
   SiteMap sites;
 };
 
-Bundle::Bundle(std::shared_ptr<const State> state, ModelView view) : state_(std::move(state)), view_(std::move(view)) {}
+Bundle::Bundle(std::shared_ptr<const State> state, ModelView view, std::shared_ptr<const InsertedBundle> inserted)
+    : state_(std::move(state)), view_(std::move(view)), inserted_(std::move(inserted)) {
+  if (!inserted_) return;
+  auto parameters = std::make_shared<Parameters>(view_.parameters());
+  parameters->insert(inserted_->parameters.begin(), inserted_->parameters.end());
+  parameters_ = std::move(parameters);
+}
 
 Bundle Bundle::open(const fs::path& folder) {
   if (!fs::is_directory(folder))
@@ -180,8 +188,7 @@ Bundle Bundle::open(const fs::path& folder) {
   ChatTemplate chat = ChatTemplate::find(folder);
   FrontEnd front_end = FrontEnd::load(folder / "preprocessor_config.json");
   std::map<std::string, std::shared_ptr<const OnnxModel>> models;
-  std::map<std::string, Graph> graphs;
-  std::map<std::string, std::string> files;
+  BundleFiles files;
   Parameters parameters;
   std::map<std::string, ContentHash> hashes;
   for (const auto& [stem, prefix] : {std::pair{"audio_encoder", kEncoderPrefix},
@@ -192,18 +199,17 @@ Bundle Bundle::open(const fs::path& folder) {
     Graph graph = import_onnx(*model, file);
     for (auto& [name, feed] : parameters_of(graph, *model)) parameters[prefix + name] = feed;
     hashes[file] = model->graph_hash();
-    models[file] = std::move(model);
-    files[stem] = file;
-    graphs.emplace(stem, std::move(graph));
+    models[file] = model;
+    files.push_back(BundleFile::of(file, prefix, std::move(model), std::move(graph)));
   }
-  const BundleGraphs parts{&graphs.at("audio_encoder"), &graphs.at("embed_tokens"), &graphs.at("decoder_model_merged")};
+  const BundleGraphs parts{files[0].host.graph.get(), files[1].host.graph.get(), files[2].host.graph.get()};
   auto graph = std::make_shared<const Graph>(link(parts));
   auto text_graph = std::make_shared<const Graph>(link({nullptr, parts.embed, parts.decoder}));
   ModelView view = ModelView::of(*graph, std::move(parameters), std::move(hashes), [models](const ParameterOrigin& at) {
     const OnnxModel& model = *models.at(at.file);
     return model.tensor_hash(*model.tensors_named(at.initializer).at(0));
   });
-  DecoderInterface decoder = read_interface(*parts.decoder, files["decoder_model_merged"]);
+  DecoderInterface decoder = read_interface(*parts.decoder, files[2].name);
   decoder.vocabulary = tokenizer.vocabulary_size();
   decoder.positions = read_positions(config);
   std::string placeholder = read_placeholder(folder, config, tokenizer);
@@ -212,20 +218,48 @@ Bundle Bundle::open(const fs::path& folder) {
   const bool unpadded =
       string_or(config, "model_type", "", config_file.string()) == "ultravox" ||
       (find_config(folder / "processor_config.json").value_or(Json::object()).contains("encoder_ds_factor"));
-  SiteMap sites = find_sites(*graph);
-  auto state = std::make_shared<const State>(State{folder, std::move(models), std::move(graph), std::move(text_graph),
-                                                   std::move(decoder), std::move(tokenizer), std::move(chat),
-                                                   std::move(front_end), unpadded ? Padding::kNone : Padding::kToChunk,
-                                                   std::move(placeholder), std::move(end_ids), std::move(sites)});
-  return Bundle(std::move(state), std::move(view));
+  SiteMap sites = find_sites(*graph, files);
+  auto state = std::make_shared<const State>(
+      State{folder, std::move(models), std::move(files), std::move(graph), std::move(text_graph), std::move(decoder),
+            std::move(tokenizer), std::move(chat), std::move(front_end), unpadded ? Padding::kNone : Padding::kToChunk,
+            std::move(placeholder), std::move(end_ids), std::move(sites)});
+  return Bundle(std::move(state), std::move(view), nullptr);
 }
 
-Bundle Bundle::with(std::shared_ptr<const Patch> patch) const { return Bundle(state_, view_.with(std::move(patch))); }
-Bundle Bundle::without_top() const { return Bundle(state_, view_.without_top()); }
+Bundle Bundle::with(std::shared_ptr<const Patch> patch) const {
+  const bool inserts = !patch->inserts.empty();
+  ModelView view = view_.with(std::move(patch));
+  auto inserted = inserts ? insert_into(state_->files, view.inserts(), state_->sites) : inserted_;
+  Bundle result(state_, std::move(view), std::move(inserted));
+  result.context_ = hear_context(result, context_.get());
+  return result;
+}
+
+Bundle Bundle::without_top() const {
+  ModelView view = view_.without_top();
+  const std::vector<StackedInsert> left = view.inserts();
+  auto inserted = inserted_;
+  if (left.empty())
+    inserted = nullptr;
+  else if (!view_.patches().back()->inserts.empty())
+    inserted = insert_into(state_->files, left, state_->sites);
+  Bundle result(state_, std::move(view), std::move(inserted));
+  result.context_ = hear_context(result, context_.get());
+  return result;
+}
+
+Bundle Bundle::without_patches() const {
+  ModelView view = view_;
+  while (!view.patches().empty()) view = view.without_top();
+  return {state_, std::move(view), nullptr};
+}
+
 const fs::path& Bundle::folder() const { return state_->folder; }
 const ModelView& Bundle::view() const { return view_; }
-const std::shared_ptr<const Graph>& Bundle::graph() const { return state_->graph; }
-const std::shared_ptr<const Graph>& Bundle::text_graph() const { return state_->text_graph; }
+const std::shared_ptr<const Graph>& Bundle::graph() const { return inserted_ ? inserted_->graph : state_->graph; }
+const std::shared_ptr<const Graph>& Bundle::text_graph() const {
+  return inserted_ ? inserted_->text_graph : state_->text_graph;
+}
 const DecoderInterface& Bundle::decoder() const { return state_->decoder; }
 const Tokenizer& Bundle::tokenizer() const { return state_->tokenizer; }
 const ChatTemplate& Bundle::chat() const { return state_->chat; }
@@ -233,8 +267,55 @@ const FrontEnd& Bundle::front_end() const { return state_->front_end; }
 Padding Bundle::padding() const { return state_->padding; }
 const std::string& Bundle::placeholder() const { return state_->placeholder; }
 const std::vector<std::int64_t>& Bundle::end_ids() const { return state_->end_ids; }
-const SiteMap& Bundle::sites() const { return state_->sites; }
+const SiteMap& Bundle::sites() const { return inserted_ ? inserted_->sites : state_->sites; }
 const std::map<std::string, std::shared_ptr<const OnnxModel>>& Bundle::models() const { return state_->models; }
 ContentHash Bundle::hash() const { return view_.hash(); }
+
+bool Bundle::per_call() const {
+  if (inserted_) return inserted_->per_call;
+  return std::any_of(state_->files.begin(), state_->files.end(),
+                     [](const BundleFile& file) { return file.host.record.per_call; });
+}
+
+const std::map<std::string, OnnxAddition>& Bundle::additions() const {
+  static const std::map<std::string, OnnxAddition> none;
+  return inserted_ ? inserted_->additions : none;
+}
+
+const BundleFile& Bundle::file_of(const std::string& file) const {
+  for (const BundleFile& known : state_->files)
+    if (known.name == file) return known;
+  throw user_error("{} has no model file {}", folder().string(), file);
+}
+
+FileValue Bundle::file_value(const std::string& linked, const std::string& file) const {
+  FileValue found{state_->files.back().name, linked};  // the decoder's inputs and outputs have their own names
+  for (const BundleFile& candidate : state_->files) {
+    const Graph& graph = *candidate.host.graph;
+    const bool is_input = std::any_of(graph.inputs.begin(), graph.inputs.end(),
+                                      [&](ValueId id) { return graph.value(id).name == linked; });
+    if (linked.starts_with(candidate.prefix))
+      found = {candidate.name, linked.substr(candidate.prefix.size())};
+    else if (is_input)
+      found.file = candidate.name;
+  }
+  if (inserted_)
+    for (const auto& [name, own] : inserted_->own_names)
+      if (own == linked)
+        found.name =
+            name.starts_with(kEncoderPrefix) || name.starts_with(kEmbedPrefix) ? name.substr(name.find('/') + 1) : name;
+  file_of(found.file).host.graph->require(found.name);
+  if (!file.empty() && found.file != file)
+    throw user_error("value '{}' is of {}, expected one of {}", linked, found.file, file);
+  return found;
+}
+
+int Bundle::opset_of(const std::string& file) const { return file_of(file).host.opset; }
+
+DType Bundle::float_type_of(const std::string& file, const std::string& value) const {
+  return retune::float_type_of(*file_of(file).host.graph, value);
+}
+
+const Graph& Bundle::plain_graph() const { return *state_->graph; }
 
 }  // namespace retune

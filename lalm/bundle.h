@@ -19,6 +19,7 @@
 #include "adapters/model_view.h"
 #include "audio/front_end.h"
 #include "lalm/bundle_proof.h"
+#include "lalm/inserted_bundle.h"
 #include "lalm/site.h"
 #include "tensor/staged_output.h"
 #include "text/chat_template.h"
@@ -26,6 +27,8 @@
 #include "weights/onnx_model.h"
 
 namespace retune {
+
+struct HeardContext;  // lalm/context.h
 
 // What the decoder graph declares.
 struct DecoderInterface {
@@ -41,6 +44,12 @@ struct DecoderInterface {
   std::int64_t positions = 0;  // the most tokens that it was made for, as config.json says; 0: it does not
 };
 
+// A value by its file and the name that it has there.
+struct FileValue {
+  std::string file;  // relative to the bundle
+  std::string name;
+};
+
 class Bundle {
  public:
   // The transformers.js / Ultravox layout (onnx-layouts.md 1.1): config.json, tokenizer.json, preprocessor_config.json,
@@ -48,13 +57,16 @@ class Bundle {
   // (1.8). User errors name the file, what is missing, and what to do.
   static Bundle open(const std::filesystem::path& folder);
 
+  // Errors as ModelView::with(), and of inserts that do not fit (lalm/inserted_bundle.h).
   Bundle with(std::shared_ptr<const Patch> patch) const;
   Bundle without_top() const;
+  Bundle without_patches() const;  // the model that the stack was made on
 
   const std::filesystem::path& folder() const;
   const ModelView& view() const;
-  const Parameters& parameters() const { return view().parameters(); }
-  // The linked graphs, with audio inputs and without.
+  // By linked name: the view's, and those that inserts bring.
+  const Parameters& parameters() const { return parameters_ ? *parameters_ : view().parameters(); }
+  // The linked graphs, with audio inputs and without; with the inserts of the stack in them.
   const std::shared_ptr<const Graph>& graph() const;
   const std::shared_ptr<const Graph>& text_graph() const;
   const DecoderInterface& decoder() const;
@@ -73,14 +85,31 @@ class Bundle {
   std::vector<Site> sites_in(const std::string& part) const;
   // By file relative to the folder.
   const std::map<std::string, std::shared_ptr<const OnnxModel>>& models() const;
-  ContentHash hash() const;  // view().hash()
+  // Whether something in it depends on where a call begins and ends (GraphInsert::per_call): then a prompt is read in
+  // one call.
+  bool per_call() const;
+  // What the inserts add to the files, by file.
+  const std::map<std::string, OnnxAddition>& additions() const;
+  // Where a value of the linked graph comes from. User error for one that there is not, or that only the linking makes;
+  // if `file` is given, for one of another file.
+  FileValue file_value(const std::string& linked, const std::string& file = {}) const;
+  int opset_of(const std::string& file) const;                                   // of ONNX's own operators
+  DType float_type_of(const std::string& file, const std::string& value) const;  // lalm/inserted_bundle.h
+  ContentHash hash() const;                                                      // view().hash()
+  // What the patches say before every question; null if they say nothing.
+  const HeardContext* context() const { return context_.get(); }
 
   struct State;  // bundle.cc's own
 
  private:
-  explicit Bundle(std::shared_ptr<const State> state, ModelView view);
+  Bundle(std::shared_ptr<const State> state, ModelView view, std::shared_ptr<const InsertedBundle> inserted);
+  const BundleFile& file_of(const std::string& file) const;
+  const Graph& plain_graph() const;  // linked, without the inserts of the stack
   std::shared_ptr<const State> state_;
   ModelView view_;
+  std::shared_ptr<const InsertedBundle> inserted_;  // null where the stack inserts nothing
+  std::shared_ptr<const Parameters> parameters_;    // likewise
+  std::shared_ptr<const HeardContext> context_;
 };
 
 // By what a bundle is known where one is to be replaced.

@@ -14,6 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 
 void refuse_lost_edits(const Bundle& bundle, const std::map<std::string, TensorEdits>& edits) {
+  if (!bundle.additions().empty()) return;
   bool wanted = false;
   for (const auto& patch : bundle.view().patches())
     wanted = wanted || !std::all_of(patch->deltas.begin(), patch->deltas.end(), is_zero);
@@ -58,7 +59,7 @@ BundleProof save(const Bundle& bundle, const fs::path& out, Existing existing, S
   };
   for (const auto& [file, tensors] : edited.edits) {
     fs::create_directories((staged.path() / file).parent_path());
-    write_edited(*bundle.models().at(file), tensors, staged.path() / file);
+    write_edited(*bundle.models().at(file), tensors, staged.path() / file, addition_to(bundle, file));
     part_done();
   }
   copy_other_files(bundle.folder(), staged.path(), edited.files);

@@ -80,12 +80,18 @@ std::set<fs::path> files_of(const fs::path& folder) {
 EditedFiles edited_files(const Bundle& bundle) {
   EditedFiles result;
   for (TensorEdit& edit : bundle.view().edits()) result.edits[edit.file][edit.initializer] = std::move(edit.tensor);
+  for (const auto& [file, addition] : bundle.additions()) result.edits[file];
   for (const auto& [file, tensors] : result.edits) {
     result.files.insert(fs::path(file));
     for (const std::string& location : bundle.models().at(file)->external_locations())
       result.files.insert(fs::path(file).parent_path() / location);
   }
   return result;
+}
+
+OnnxAddition addition_to(const Bundle& bundle, const std::string& file) {
+  const auto found = bundle.additions().find(file);
+  return found == bundle.additions().end() ? OnnxAddition{} : found->second;
 }
 
 BundleProof prove_bundle(const Bundle& bundle, const fs::path& folder, Session& session, const ProofOptions& options,
@@ -99,7 +105,8 @@ BundleProof prove_bundle(const Bundle& bundle, const fs::path& folder, Session& 
   const std::set<fs::path> files = files_of(bundle.folder());
   compare_names(files, files_of(folder), folder);
   for (const auto& [file, tensors] : edited.edits) {
-    proof.files.push_back(prove_export(*bundle.models().at(file), folder / file, tensors, proof.mode));
+    proof.files.push_back(
+        prove_export(*bundle.models().at(file), folder / file, tensors, proof.mode, addition_to(bundle, file)));
     told();
   }
   for (const fs::path& file : files) {

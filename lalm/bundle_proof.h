@@ -17,6 +17,7 @@
 #include "graph/session.h"
 #include "tensor/content_hash.h"
 #include "weights/export_proof.h"
+#include "weights/onnx_addition.h"
 #include "weights/tensor_store.h"
 
 namespace retune {
@@ -44,13 +45,15 @@ struct BundleProof {
 // Every file below, relative to the folder; links to files and folders are followed. User error where they do not end.
 std::set<std::filesystem::path> files_of(const std::filesystem::path& folder);
 
-// What an export writes anew: the edited tensors by model file, and those files with their external data, relative to
-// the bundle. Every other file is copied.
+// What an export writes anew: the edited tensors by model file (none where nodes are added alone), and those files with
+// their external data, relative to the bundle. Every other file is copied.
 struct EditedFiles {
   std::map<std::string, TensorEdits> edits;
   std::set<std::filesystem::path> files;
 };
 EditedFiles edited_files(const Bundle& bundle);
+// The nodes and tensors that an export adds to a file; empty if it adds none.
+OnnxAddition addition_to(const Bundle& bundle, const std::string& file);
 
 // Reads `folder` back and compares it with `bundle`: the names of the files, edited model files (export_proof.h),
 // copied files, and the logits, which a session of its own computes from what was read. Throws a proof error (exit 4)

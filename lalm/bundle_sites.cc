@@ -71,8 +71,15 @@ Site initializer_site(const Graph& graph, const std::string& name) {
 Site Bundle::site(const std::string& name) const {
   for (const Site& site : sites().sites)
     if (site.name == name) return site;
-  if (name.starts_with("node:")) return node_site(*graph(), name);
-  if (name.starts_with("init:")) return initializer_site(*graph(), name);
+  // Of the model without the stack's inserts: what they bring is changed by patches of their own.
+  if (name.starts_with("init:")) return initializer_site(plain_graph(), name);
+  if (name.starts_with("node:")) {
+    Site site = node_site(plain_graph(), name);
+    if (inserted_)
+      if (const auto own = inserted_->own_names.find(site.value); own != inserted_->own_names.end())
+        site.value = own->second;
+    return site;
+  }
   throw user_error("{} has no site '{}'; the nearest are {}", folder().string(), name, nearest_sites(sites(), name));
 }
 

@@ -1,8 +1,31 @@
 #include "lalm/prompt.h"
 
+#include <algorithm>
+
 #include "tensor/error.h"
 
 namespace retune {
+
+Turn question_turn(const std::string& question, std::size_t clips) {
+  std::vector<ContentPart> content;
+  for (std::size_t i = 0; i < clips; ++i) {
+    content.push_back(ContentPart::clip());
+    content.push_back(ContentPart::of("\n"));
+  }
+  content.push_back(ContentPart::of(question));
+  return Turn::user(std::move(content));
+}
+
+std::int64_t Prompt::cut_below(std::int64_t length) const {
+  std::int64_t cut = 0;
+  const auto consider = [&](std::int64_t at) {
+    if (at < length) cut = std::max(cut, at);
+  };
+  for (const EarlierClip& clip : earlier) consider(clip.end);
+  consider(context_length);
+  consider(prefix_length());
+  return cut;
+}
 
 Prompt make_raw_prompt(const Tokenizer& tokenizer, const std::string& placeholder, const std::string& text,
                        const std::vector<std::int64_t>& rows_per_clip) {
@@ -35,13 +58,8 @@ Prompt make_raw_prompt(const Tokenizer& tokenizer, const std::string& placeholde
 
 Prompt make_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat, const std::string& placeholder,
                    const std::string& question, const std::vector<std::int64_t>& rows_per_clip) {
-  std::vector<ContentPart> content;
-  for (std::size_t i = 0; i < rows_per_clip.size(); ++i) {
-    content.push_back(ContentPart::clip());
-    content.push_back(ContentPart::of("\n"));
-  }
-  content.push_back(ContentPart::of(question));
-  return make_raw_prompt(tokenizer, placeholder, chat.render({Turn::user(std::move(content))}), rows_per_clip);
+  return make_raw_prompt(tokenizer, placeholder, chat.render({question_turn(question, rows_per_clip.size())}),
+                         rows_per_clip);
 }
 
 }  // namespace retune

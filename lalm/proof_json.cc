@@ -18,6 +18,8 @@ Json file_json(const ExportProof& proof) {
           {"edited", std::move(edited)},
           {"tensors_edited", proof.tensors_edited},
           {"tensors_untouched", proof.tensors_untouched},
+          {"tensors_added", proof.tensors_added},
+          {"nodes_added", proof.nodes_added},
           {"bytes_compared", proof.bytes_compared}};
 }
 

@@ -5,6 +5,7 @@
 #include <deque>
 
 #include "tensor/error.h"
+#include "weights/addition_proof.h"
 #include "weights/onnx_contents.h"
 #include "weights/onnx_export.h"
 #include "weights/tensor_payload.h"
@@ -27,10 +28,10 @@ std::uint64_t behind_tag(Bytes file, std::uint64_t field_begin) {
 }
 
 // The parts of a graph file that are neither payload, nor a length around one, nor a checksum that `drop_checksums`
-// says to ignore.
-std::vector<Span> structure(const OnnxContents& contents, const std::vector<bool>& drop_checksums) {
+// says to ignore, nor one of `holes`.
+std::vector<Span> structure(const OnnxContents& contents, const std::vector<bool>& drop_checksums,
+                            std::vector<Span> holes) {
   const Bytes file = contents.map.bytes();
-  std::vector<Span> holes;
   for (const Frame& frame : contents.layout.frames) holes.push_back(frame.length);
   for (std::size_t i = 0; i < contents.layout.tensors.size(); ++i) {
     const TensorRecord& record = contents.layout.tensors[i];
@@ -44,7 +45,7 @@ std::vector<Span> structure(const OnnxContents& contents, const std::vector<bool
   std::uint64_t at = 0;
   for (const Span& hole : holes) {
     if (hole.begin > at) parts.push_back({at, hole.begin});
-    at = hole.end;
+    at = std::max(at, hole.end);
   }
   if (at < file.size()) parts.push_back({at, file.size()});
   return parts;
@@ -52,11 +53,16 @@ std::vector<Span> structure(const OnnxContents& contents, const std::vector<bool
 
 class Prover {
  public:
-  Prover(const OnnxModel& source, const OnnxModel& exported, const TensorEdits& edits, ProofMode mode)
+  Prover(const OnnxModel& source, const OnnxModel& exported, const TensorEdits& edits, const OnnxAddition& addition,
+         ProofMode mode)
       : source_(source.contents()),
         exported_(exported.contents()),
         edited_(edited_records(source, edits)),
+        added_(prove_addition(source_, exported_, addition)),
         mode_(mode) {
+    proof_.bytes_compared = added_.bytes_compared;
+    proof_.tensors_added = addition.initializers.size();
+    for (const OnnxAddition::Nodes& group : addition.nodes) proof_.nodes_added += group.nodes.size();
     proof_.mode = mode;
     proof_.files.push_back(exported_.file);
     for (const ExternalFile& external : exported_.externals) proof_.files.push_back(external.map.path());
@@ -79,11 +85,16 @@ class Prover {
   void compare_layout() const {
     const std::vector<Frame>& a = source_.layout.frames;
     const std::vector<Frame>& b = exported_.layout.frames;
-    const bool same_frames =
-        a.size() == b.size() &&
-        std::equal(a.begin(), a.end(), b.begin(), [](const Frame& x, const Frame& y) { return x.parent == y.parent; });
-    if (!same_frames || source_.layout.tensors.size() != exported_.layout.tensors.size() ||
-        source_.external_of != exported_.external_of)
+    bool same = a.size() == added_.frames.size() && source_.external_of.size() == added_.tensors.size();
+    for (std::size_t i = 0; same && i < a.size(); ++i) {
+      const std::int32_t parent = b[added_.frames[i]].parent;
+      same = a[i].parent < 0 ? parent < 0
+                             : parent >= 0 && added_.frames[static_cast<std::size_t>(a[i].parent)] ==
+                                                  static_cast<std::size_t>(parent);
+    }
+    for (std::size_t i = 0; same && i < added_.tensors.size(); ++i)
+      same = source_.external_of[i] == exported_.external_of[added_.tensors[i]];
+    if (!same)
       throw proof_error("export {} holds other messages than {}", exported_.file.string(), source_.file.string());
   }
 
@@ -105,10 +116,12 @@ class Prover {
   void compare_structure() {
     const std::vector<bool> changed = in_changed_files();
     for (std::size_t i = 0; i < changed.size(); ++i)
-      if (changed[i] && !exported_.layout.tensors[i].checksums.empty())
+      if (changed[i] && !exported_.layout.tensors[added_.tensors[i]].checksums.empty())
         throw proof_error("{}: the checksum of its external file is out of date", label(i));
-    const std::vector<Span> a = structure(source_, changed);
-    const std::vector<Span> b = structure(exported_, changed);
+    std::vector<bool> in_export(exported_.layout.tensors.size(), false);
+    for (std::size_t i = 0; i < changed.size(); ++i) in_export[added_.tensors[i]] = changed[i];
+    const std::vector<Span> a = structure(source_, changed, added_.source_holes);
+    const std::vector<Span> b = structure(exported_, in_export, added_.exported_holes);
     std::size_t i = 0, j = 0;
     std::uint64_t into_a = 0, into_b = 0;
     while (i < a.size() && j < b.size()) {
@@ -131,7 +144,7 @@ class Prover {
   void compare_payload(std::size_t index) {
     const auto edit = edited_.find(index);
     if (edit != edited_.end()) {
-      if (!identical(exported_.tensor(index), *edit->second))
+      if (!identical(exported_.tensor(added_.tensors[index]), *edit->second))
         throw proof_error("{} does not hold the edited values", label(index));
       proof_.bytes_compared += edit->second->bytes();
       return;
@@ -139,7 +152,8 @@ class Prover {
     if (mode_ == ProofMode::kEdited) return;
     std::deque<std::string> copies;
     const Bytes before = stored_payload(source_.layout.tensors[index], source_.payload_file(index).bytes(), copies);
-    const Bytes after = stored_payload(exported_.layout.tensors[index], exported_.payload_file(index).bytes(), copies);
+    const std::size_t place = added_.tensors[index];
+    const Bytes after = stored_payload(exported_.layout.tensors[place], exported_.payload_file(place).bytes(), copies);
     if (before.size() != after.size() || first_difference(before, after) != before.size())
       throw proof_error("{} was not edited, but its bytes differ from the source", label(index));
     proof_.bytes_compared += before.size();
@@ -170,12 +184,13 @@ class Prover {
   }
 
   std::string label(std::size_t index) const {
-    return tensor_label(exported_.layout.tensors[index], exported_.file.string());
+    return tensor_label(exported_.layout.tensors[added_.tensors[index]], exported_.file.string());
   }
 
   const OnnxContents& source_;
   const OnnxContents& exported_;
   std::map<std::size_t, const Tensor*> edited_;
+  AdditionProof added_;
   ProofMode mode_;
   ExportProof proof_;
 };
@@ -183,9 +198,9 @@ class Prover {
 }  // namespace
 
 ExportProof prove_export(const OnnxModel& source, const std::filesystem::path& exported, const TensorEdits& edits,
-                         ProofMode mode) {
+                         ProofMode mode, const OnnxAddition& addition) {
   const OnnxModel read_back = OnnxModel::open(exported);
-  return Prover(source, read_back, edits, mode).prove(source, read_back, edits);
+  return Prover(source, read_back, edits, addition, mode).prove(source, read_back, edits);
 }
 
 }  // namespace retune

@@ -1,6 +1,6 @@
-// Proves that an exported model is the source with exactly the given tensors replaced. It reads the files back and
-// compares them with the source, not with what the writer meant to write: of the writer's code it uses only the reading
-// of files and of names.
+// Proves that an exported model is the source with exactly the given tensors replaced and the given nodes added. It
+// reads the files back and compares them with the source, not with what the writer meant to write: of the writer's code
+// it uses only the reading of files and of names.
 #pragma once
 
 #include <cstddef>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tensor/content_hash.h"
+#include "weights/onnx_addition.h"
 #include "weights/onnx_model.h"
 #include "weights/tensor_store.h"
 
@@ -31,12 +32,13 @@ struct ExportProof {
   std::vector<EditedTensor> edited;          // by name
   std::size_t tensors_edited = 0;            // TensorProtos; a name may stand for several
   std::size_t tensors_untouched = 0;
+  std::size_t nodes_added = 0, tensors_added = 0;
   std::uint64_t bytes_compared = 0;
 };
 
 // Throws a proof error (exit 4) that names the first thing that is not as it must be: a byte of the structure, a
 // tensor, an external file's size or unused bytes; user errors as OnnxModel::open where the export does not even read.
 ExportProof prove_export(const OnnxModel& source, const std::filesystem::path& exported, const TensorEdits& edits,
-                         ProofMode mode);
+                         ProofMode mode, const OnnxAddition& addition = {});
 
 }  // namespace retune

@@ -11,7 +11,6 @@ namespace retune {
 namespace {
 
 using namespace testing_models;
-using namespace std::chrono_literals;
 
 class HashCacheTest : public FolderTest {
  protected:
@@ -20,7 +19,7 @@ class HashCacheTest : public FolderTest {
     setenv("XDG_CACHE_HOME", (folder_ / "cache").c_str(), 1);
     write_bytes(folder_ / "model", "");
     std::filesystem::resize_file(folder_ / "model", kRememberedFileBytes);  // sparse
-    age(1h);
+    age(std::chrono::hours(1));
   }
   void TearDown() override {
     unsetenv("XDG_CACHE_HOME");
@@ -45,26 +44,26 @@ TEST_F(HashCacheTest, RemembersARangeOfAFile) {
 
 TEST_F(HashCacheTest, ForgetsAFileThatWasWrittenAgain) {
   remember_hash(map(), 0, 10, hash_);
-  age(30min);
+  age(std::chrono::minutes(30));
   EXPECT_EQ(known_hash(map(), 0, 10), std::nullopt);
 }
 
 TEST_F(HashCacheTest, RemembersNothingOfAFileThatChangedUnderTheMap) {
   const MappedFile file = map();
-  age(30min);
+  age(std::chrono::minutes(30));
   remember_hash(file, 0, 10, hash_);
   EXPECT_EQ(known_hash(file, 0, 10), std::nullopt);
 }
 
 TEST_F(HashCacheTest, RemembersNothingOfAFileThatWasJustWritten) {
-  age(0s);
+  age(std::chrono::seconds(0));
   remember_hash(map(), 0, 10, hash_);
   EXPECT_EQ(known_hash(map(), 0, 10), std::nullopt);
 }
 
 TEST_F(HashCacheTest, RemembersNothingOfASmallFile) {
   std::filesystem::resize_file(folder_ / "model", kRememberedFileBytes - 1);
-  age(1h);
+  age(std::chrono::hours(1));
   remember_hash(map(), 0, 10, hash_);
   EXPECT_EQ(known_hash(map(), 0, 10), std::nullopt);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "cache"));

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <limits>
 #include <memory>
 
 #include "tensor/error.h"
 #include "tensor/staged_output.h"
+#include "weights/addition_splices.h"
 #include "weights/onnx_contents.h"
 #include "weights/tensor_payload.h"
 
@@ -17,6 +19,8 @@ namespace {
 namespace fs = std::filesystem;
 
 using EditedRecords = std::map<std::size_t, const Tensor*>;
+
+constexpr std::uint64_t kLargestFile = std::numeric_limits<std::int32_t>::max();  // protobuf's limit
 
 void check_fits(const TensorRecord& record, const Tensor& value, const std::string& file) {
   const StoredType type = stored_type(record.data_type);
@@ -77,7 +81,7 @@ void write_external(const MappedFile& file, const std::map<std::uint64_t, const 
 }
 
 void write_graph_file(const OnnxContents& contents, const EditedRecords& edited,
-                      const std::vector<bool>& external_changes, StagedFile& out) {
+                      const std::vector<bool>& external_changes, const OnnxAddition& addition, StagedFile& out) {
   std::vector<Splice> splices;
   std::deque<std::string> copies;
   const std::string label = contents.file.string();
@@ -91,7 +95,19 @@ void write_graph_file(const OnnxContents& contents, const EditedRecords& edited,
     for (Splice& splice : replace_payload(record, contents.map.bytes(), *edit->second, copies, label))
       splices.push_back(std::move(splice));
   }
-  write_spliced(contents.map.bytes(), contents.layout, splices, [&](Bytes bytes) { out.write(bytes); });
+  const auto written = [&](Bytes bytes) { out.write(bytes); };
+  if (addition.empty()) return write_spliced(contents.map.bytes(), contents.layout, splices, written);
+  AdditionSplices added = splices_of(addition, contents);
+  splices.insert(splices.end(), added.splices.begin(), added.splices.end());
+  OnnxLayout layout;
+  layout.frames = std::move(added.frames);
+  const std::uint64_t size = spliced_size(contents.map.bytes(), layout, splices);
+  if (size > kLargestFile)
+    throw user_error(
+        "{} would be {} bytes with what is added, more than ONNX files may have ({}); keep the weights of "
+        "the model in external data",
+        label, size, kLargestFile);
+  write_spliced(contents.map.bytes(), layout, splices, written);
 }
 
 void check_target(const OnnxContents& contents, const fs::path& target) {
@@ -129,7 +145,8 @@ EditedRecords edited_records(const OnnxModel& source, const TensorEdits& edits) 
   return result;
 }
 
-void write_edited(const OnnxModel& source, const TensorEdits& edits, const fs::path& out_file) {
+void write_edited(const OnnxModel& source, const TensorEdits& edits, const fs::path& out_file,
+                  const OnnxAddition& addition) {
   const OnnxContents& contents = source.contents();
   const EditedRecords edited = edited_records(source, edits);
   const fs::path folder = out_file.parent_path();
@@ -149,7 +166,7 @@ void write_edited(const OnnxModel& source, const TensorEdits& edits, const fs::p
     write_external(external, ranges[i], files.emplace_back(targets[i]));
     files.back().close();  // there may be one file for each tensor
   }
-  write_graph_file(contents, edited, external_changes, files.emplace_back(out_file));
+  write_graph_file(contents, edited, external_changes, addition, files.emplace_back(out_file));
   commit_all(files);
 }
 

@@ -1,6 +1,6 @@
 // Writes a model again with new weights: the same bytes but for the payloads of the edited tensors. Names, order,
 // metadata, doc strings, versions and fields of newer schemas are not parsed and written but copied, so they cannot
-// change.
+// change. Added nodes stand between them (onnx_addition.h).
 //
 //   write_edited(model, edits, staged.path() / "onnx" / "decoder.onnx");
 //   staged.commit();
@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "weights/onnx_addition.h"
 #include "weights/onnx_model.h"
 #include "weights/tensor_store.h"
 
@@ -28,6 +29,9 @@ std::map<std::size_t, const Tensor*> edited_records(const OnnxModel& source, con
 // ranges are replaced in place; values of typed fields in the very fields that hold them. An external file whose bytes
 // change loses its checksum entries. All files appear at the end, the ONNX file last; after an error none is left. User
 // errors: as above, or a target that exists or is a file of the source. Failure: disk full.
-void write_edited(const OnnxModel& source, const TensorEdits& edits, const std::filesystem::path& out_file);
+// `addition`: nodes and tensors that are put between the bytes; errors besides: see weights/addition_splices.h, and an
+// ONNX file that would outgrow 2 GiB.
+void write_edited(const OnnxModel& source, const TensorEdits& edits, const std::filesystem::path& out_file,
+                  const OnnxAddition& addition = {});
 
 }  // namespace retune
