@@ -16,6 +16,23 @@ ValueId logits_at(GraphBuilder& builder, ValueId logits, ValueId rows) {
   return is_half(builder.dtype(logits)) ? builder.cast(chosen, DType::kF32) : chosen;
 }
 
+// Log-probabilities of the rows that count, and those that they are compared with, f32 [K, V].
+struct Compared {
+  ValueId log_p, reference;
+};
+Compared compare(GraphBuilder& builder, const std::string& inputs) {
+  Graph& graph = builder.graph();
+  const ValueId logits = graph.require("logits");
+  const ValueId rows = graph.add_input(inputs + "_rows", DType::kI64, {{-1, "compared"}});
+  const ValueId reference = graph.add_input(inputs + "_reference", DType::kF32, {{-1, "compared"}, {-1, "vocabulary"}});
+  return {builder.op("LogSoftmax", {logits_at(builder, logits, rows)}, {{"axis", std::int64_t{-1}}}), reference};
+}
+
+void mean_of_rows(GraphBuilder& builder, ValueId terms, const std::string& name) {
+  const ValueId per_row = builder.op("ReduceSum", {terms, builder.ints({1})}, {{"keepdims", std::int64_t{0}}});
+  builder.op("ReduceMean", {per_row}, {{"axes", std::vector<std::int64_t>{0}}, {"keepdims", std::int64_t{0}}}, name);
+}
+
 }  // namespace
 
 void append_answer_loss(Graph& graph, const std::string& loss) {
@@ -29,15 +46,18 @@ void append_answer_loss(Graph& graph, const std::string& loss) {
 
 void append_divergence_loss(Graph& graph, const std::string& divergence) {
   GraphBuilder builder(graph);
-  const ValueId logits = graph.require("logits");
-  const ValueId rows = graph.add_input("divergence_rows", DType::kI64, {{-1, "compared"}});
-  const ValueId reference =
-      graph.add_input("divergence_reference", DType::kF32, {{-1, "compared"}, {-1, "vocabulary"}});
-  const ValueId log_p = builder.op("LogSoftmax", {logits_at(builder, logits, rows)}, {{"axis", std::int64_t{-1}}});
-  const ValueId terms = builder.mul(builder.op("Exp", {log_p}), builder.sub(log_p, reference));
-  const ValueId per_row = builder.op("ReduceSum", {terms, builder.ints({1})}, {{"keepdims", std::int64_t{0}}});
-  builder.op("ReduceMean", {per_row}, {{"axes", std::vector<std::int64_t>{0}}, {"keepdims", std::int64_t{0}}},
-             divergence);
+  const Compared compared = compare(builder, "divergence");
+  const ValueId terms =
+      builder.mul(builder.op("Exp", {compared.log_p}), builder.sub(compared.log_p, compared.reference));
+  mean_of_rows(builder, terms, divergence);
+}
+
+void append_retention_loss(Graph& graph, const std::string& retention) {
+  GraphBuilder builder(graph);
+  const Compared compared = compare(builder, "retention");
+  const ValueId terms =
+      builder.mul(builder.op("Exp", {compared.reference}), builder.sub(compared.reference, compared.log_p));
+  mean_of_rows(builder, terms, retention);
 }
 
 }  // namespace retune

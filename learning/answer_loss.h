@@ -6,6 +6,8 @@
 //
 // Divergence from a reference, current distribution first (methods.md 5.6):
 //   divergence = 1/K sum_k KL(softmax(logits[row_k]) || exp(reference_k))
+// Retention of a reference, the reference first (methods.md 1.2, locality):
+//   retention = 1/K sum_k KL(exp(reference_k) || softmax(logits[row_k]))
 #pragma once
 
 #include <cstdint>
@@ -23,5 +25,9 @@ void append_answer_loss(Graph& graph, const std::string& loss = "loss");
 // Appends two inputs, divergence_rows i64 [K] and divergence_reference f32 [K, V] (log-probabilities, in nats), and the
 // f32 scalar `divergence`, in nats.
 void append_divergence_loss(Graph& graph, const std::string& divergence = "divergence");
+
+// The same with the distributions exchanged, on inputs retention_rows and retention_reference. A probability of 0 in
+// the reference (log -inf) is not understood: give finite logarithms.
+void append_retention_loss(Graph& graph, const std::string& retention = "retention");
 
 }  // namespace retune

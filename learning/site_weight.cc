@@ -43,10 +43,7 @@ Shape stored_shape(const Shape& delta_shape, const DeltaTarget& target) {
 
 }  // namespace
 
-Bundle without_patches(Bundle bundle) {
-  while (!bundle.view().patches().empty()) bundle = bundle.without_top();
-  return bundle;
-}
+Bundle without_patches(const Bundle& bundle) { return bundle.without_patches(); }
 
 std::vector<std::string> parameters_of(const ModelView& view, const DeltaTarget& target) {
   std::vector<std::string> names;

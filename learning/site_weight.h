@@ -15,7 +15,7 @@
 namespace retune {
 
 // The model that a stack of patches was made on: what anchors and statistics refer to.
-Bundle without_patches(Bundle bundle);
+Bundle without_patches(const Bundle& bundle);
 
 // Linked names of the parameters that hold a target, in order; user error if the model has none.
 std::vector<std::string> parameters_of(const ModelView& view, const DeltaTarget& target);

@@ -30,6 +30,15 @@ lapack_int checked_size(std::span<const double> matrix, std::int64_t n) {
   return static_cast<lapack_int>(n);
 }
 
+double mean_diagonal(std::span<const double> matrix, std::int64_t n) {
+  double trace = 0;
+  for (std::int64_t i = 0; i < n; ++i) trace += matrix[static_cast<std::size_t>(i * (n + 1))];
+  return n > 0 ? trace / static_cast<double>(n) : 0;
+}
+
+double next_rho(double rho) { return rho == 0 ? kFirstRho : rho * 10; }
+double last_rho(double first) { return std::max(first, kLastRho) * (1 + 1e-9); }  // multiplying by ten rounds
+
 }  // namespace
 
 void single_thread_blas() {
@@ -66,26 +75,32 @@ std::vector<double> Cholesky::solve(std::span<const double> b, std::int64_t colu
   return x;
 }
 
+std::optional<Ridged> ridged(std::span<const double> a, std::int64_t n, double rho) {
+  checked_size(a, n);
+  const double scale = mean_diagonal(a, n);
+  for (double used = rho; used <= last_rho(rho); used = next_rho(used)) {
+    std::vector<double> matrix(a.begin(), a.end());
+    for (std::int64_t i = 0; i < n; ++i) matrix[static_cast<std::size_t>(i * (n + 1))] += used * scale;
+    if (std::optional<Cholesky> factor = Cholesky::factor(matrix, n))
+      return Ridged{std::move(matrix), std::move(*factor), used};
+  }
+  return std::nullopt;
+}
+
 std::vector<double> ridge_solve(std::span<const double> a, std::int64_t n, std::span<const double> b,
                                 std::int64_t columns, double rho, double* rho_used) {
-  checked_size(a, n);
-  double trace = 0;
-  for (std::int64_t i = 0; i < n; ++i) trace += a[static_cast<std::size_t>(i * (n + 1))];
-  const double scale = n > 0 ? trace / static_cast<double>(n) : 0;
-  std::vector<double> shifted;
-  const double last = std::max(rho, kLastRho) * (1 + 1e-9);  // multiplying by ten rounds
-  for (double used = rho; used <= last; used = used == 0 ? kFirstRho : used * 10) {
-    shifted.assign(a.begin(), a.end());
-    for (std::int64_t i = 0; i < n; ++i) shifted[static_cast<std::size_t>(i * (n + 1))] += used * scale;
-    const std::optional<Cholesky> factor = Cholesky::factor(shifted, n);
-    if (!factor) continue;
-    std::vector<double> x = factor->solve(b, columns);
-    if (!std::all_of(x.begin(), x.end(), [](double value) { return std::isfinite(value); })) continue;
-    if (rho_used != nullptr) *rho_used = used;
-    return x;
+  for (double from = rho; from <= last_rho(rho);) {
+    const std::optional<Ridged> sum = ridged(a, n, from);
+    if (!sum) break;
+    std::vector<double> x = sum->factor.solve(b, columns);
+    if (std::all_of(x.begin(), x.end(), [](double value) { return std::isfinite(value); })) {
+      if (rho_used != nullptr) *rho_used = sum->rho;
+      return x;
+    }
+    from = next_rho(sum->rho);
   }
   throw failure("a {} x {} matrix with trace {} is not positive definite even with a ridge of {}; use more statistics",
-                n, n, trace, std::max(rho, kLastRho));
+                n, n, mean_diagonal(a, n) * static_cast<double>(n), std::max(rho, kLastRho));
 }
 
 Eigen symmetric_eigen(std::span<const double> matrix, std::int64_t n) {

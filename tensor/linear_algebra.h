@@ -26,9 +26,18 @@ class Cholesky {
   std::vector<double> lower_;
 };
 
-// Solves (A + rho * (trace(A)/n) * I) x = b for a symmetric positive semi-definite A. On failure rho is multiplied by
-// ten (from 1e-12 if it was 0) up to 1e-2, then a failure is thrown (methods.md section 4). `rho_used` receives the
-// value that worked.
+// A + rho * (trace(A)/n) * I of a symmetric positive semi-definite n x n matrix, with its factor.
+struct Ridged {
+  std::vector<double> matrix;
+  Cholesky factor;
+  double rho = 0;  // the one that worked
+};
+// Where the sum is not positive definite in f64, rho is multiplied by ten (from 1e-12 if it was 0) up to 1e-2, then
+// there is nothing (methods.md section 4).
+std::optional<Ridged> ridged(std::span<const double> a, std::int64_t n, double rho);
+
+// Solves (A + rho * (trace(A)/n) * I) x = b by the same rule, also where x is not finite; a failure if no rho will do.
+// `rho_used` receives the value that worked.
 std::vector<double> ridge_solve(std::span<const double> a, std::int64_t n, std::span<const double> b,
                                 std::int64_t columns, double rho, double* rho_used = nullptr);
 
