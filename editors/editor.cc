@@ -8,7 +8,10 @@
 namespace retune {
 
 Prepared Editor::prepare(Session&, const Bundle& bundle, const Corpus* corpus, const StepObserver&) const {
-  return {loss_graphs(bundle), {}, corpus ? std::optional(*corpus) : std::nullopt};
+  Prepared prepared;
+  prepared.losses = loss_graphs(bundle);
+  if (corpus) prepared.corpus = *corpus;
+  return prepared;
 }
 
 Patch empty_patch(const Editor& editor, const Bundle& bundle, std::span<const EditRequest> requests) {
@@ -48,6 +51,9 @@ std::string part_in(const SiteMap& sites, const std::string& part) {
         throw user_error("site '{}': expected 0% to 100% of the depth, got {}", part, place);
       block = std::min(block,
                        static_cast<std::int64_t>(std::lround(std::stod(place) / 100.0 * static_cast<double>(blocks))));
+    } else if (place.starts_with("last-") && place.size() > 5 && place.size() < 10 &&
+               place.find_first_not_of("0123456789", 5) == std::string::npos) {
+      block -= std::stoi(place.substr(5));
     } else if (place != "last") {
       return part;
     }

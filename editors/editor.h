@@ -18,13 +18,16 @@
 #include <vector>
 
 #include "adapters/patch.h"
+#include "editors/mechanisms/null_space.h"
 #include "editors/mechanisms/second_moment.h"
 #include "editors/settings.h"
 #include "facts/corpus.h"
 #include "facts/edit_request.h"
 #include "graph/session.h"
 #include "lalm/bundle.h"
+#include "learning/hyper_network.h"
 #include "learning/lesson.h"
+#include "learning/model_part.h"
 #include "learning/step_observer.h"
 #include "tensor/rng.h"
 
@@ -35,7 +38,11 @@ namespace retune {
 struct Prepared {
   LossGraphs losses;
   std::map<std::string, SecondMoment> second_moments;  // by canonical site name
-  std::optional<Corpus> corpus;  // the recipe's, for methods that put some of it to the model at each edit
+  std::map<std::string, NullSpace> null_spaces;        // by canonical site name
+  std::optional<ModelPart> part;  // of the model without patches, for methods that train a part alone
+  std::optional<Corpus> corpus;   // the recipe's, for methods that put some of it to the model at each edit
+  std::shared_ptr<const HyperNetwork> network = nullptr;  // of methods that apply a trained one
+  std::map<std::string, double> measures;                 // numbers that a method takes once, by names of its own
 };
 
 struct EditorInfo {
@@ -44,8 +51,9 @@ struct EditorInfo {
   std::string paper;    // where it comes from
   // What prepare() needs beside the model: "nothing", "a corpus", ...
   std::string needs;
-  bool batch = false;       // one patch for several requests
-  bool sequential = false;  // may be applied again to a model that it has edited
+  bool batch = false;         // one patch for several requests
+  bool sequential = false;    // may be applied again to a model that it has edited
+  bool moves_weights = true;  // false: sites() is empty, and what changes is what stands before a question
 };
 
 class Editor {
@@ -54,7 +62,8 @@ class Editor {
   virtual const EditorInfo& info() const = 0;
   virtual const Settings& settings() const = 0;  // resolved
 
-  // The sites whose weights an edit may move, found without asking the model. User error for one that it does not have.
+  // The sites whose weights an edit may move, found without asking the model; none where info().moves_weights is false.
+  // User error for one that it does not have.
   virtual std::vector<Site> sites(const Bundle& bundle) const = 0;
 
   // `corpus` may be null where the settings need none. User errors: a missing corpus, files that do not belong to the
@@ -77,8 +86,9 @@ Patch empty_patch(const Editor& editor, const Bundle& bundle, std::span<const Ed
 // The edit requests as the JSON text that patches keep.
 std::string requests_text(std::span<const EditRequest> requests);
 
-// A part's name with the block written out: "decoder.block.last.mlp" and "decoder.block.55%.mlp.down" name a block by
-// its place in this model's stack (round(0.55 L), at most L - 1). Other names are returned as they are.
+// A part's name with the block written out: "decoder.block.last.mlp", "decoder.block.last-2.mlp.up" and
+// "decoder.block.55%.mlp.down" name a block by its place in this model's stack (round(0.55 L), at most L - 1). Other
+// names are returned as they are.
 std::string part_in(const SiteMap& sites, const std::string& part);
 
 }  // namespace retune

@@ -2,7 +2,7 @@
 
 #include <set>
 
-#include "editors/mechanisms/context_views.h"
+#include "editors/mechanisms/request_lessons.h"
 #include "learning/fine_tuning.h"
 
 namespace retune {
@@ -42,8 +42,10 @@ class FineTuning : public Editor {
              Rng rng, const StepObserver& observer) const override {
     Patch patch = empty_patch(*this, bundle, requests);
     if (requests.empty()) return patch;
-    FineTuningResult result = fine_tune(session, bundle, prepared.losses, sites(bundle),
-                                        lessons_of(session, bundle, requests, rng), options_of(settings_), observer);
+    const std::vector<Lesson> lessons =
+        request_lessons(session, bundle, requests, context_options(settings_), objective(), rng);
+    FineTuningResult result =
+        fine_tune(session, bundle, prepared.losses, sites(bundle), lessons, options_of(settings_), observer);
     patch.deltas = std::move(result.deltas);
     patch.notes["loss"] = std::move(result.losses);
     patch.notes["updates"] = {static_cast<double>(result.updates)};
@@ -51,17 +53,9 @@ class FineTuning : public Editor {
   }
 
  private:
-  std::vector<Lesson> lessons_of(Session& session, const Bundle& bundle, std::span<const EditRequest> requests,
-                                 const Rng& rng) const {
-    const Objective objective =
-        settings_.at("objective").get<std::string>() == "prompt_last" ? Objective::kPromptLast : Objective::kTargetNew;
-    std::vector<Lesson> lessons;
-    for (std::size_t i = 0; i < requests.size(); ++i)
-      for (ContextView& context :
-           context_views(session, bundle, requests[i], context_options(settings_), rng.fork("views", i)))
-        lessons.push_back({std::move(context.view.prompt), target_ids(bundle, requests[i].new_label),
-                           context.weight / static_cast<double>(requests.size()), objective});
-    return lessons;
+  Objective objective() const {
+    return settings_.at("objective").get<std::string>() == "prompt_last" ? Objective::kPromptLast
+                                                                         : Objective::kTargetNew;
   }
 
   EditorInfo info_;

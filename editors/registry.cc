@@ -1,14 +1,29 @@
 #include "editors/registry.h"
 
+#include "editors/alphaedit.h"
+#include "editors/emmet.h"
 #include "editors/fine_tuning.h"
+#include "editors/grace.h"
+#include "editors/in_context.h"
+#include "editors/ke.h"
+#include "editors/lora.h"
+#include "editors/memit.h"
+#include "editors/mend.h"
 #include "editors/rome.h"
+#include "editors/steer.h"
+#include "editors/ultraedit.h"
+#include "editors/unke.h"
+#include "editors/wise.h"
 #include "tensor/error.h"
 #include "tensor/nearest_word.h"
 
 namespace retune {
 
 const std::vector<EditingMethod>& editing_methods() {
-  static const std::vector<EditingMethod> methods = {fine_tuning_method(), rome_method(), r_rome_method()};
+  static const std::vector<EditingMethod> methods = {
+      fine_tuning_method(), lora_method(),  rome_method(),  r_rome_method(),   memit_method(), alphaedit_method(),
+      emmet_method(),       unke_method(),  ke_method(),    mend_method(),     i_ike_method(), ie_ike_method(),
+      wise_method(),        grace_method(), steer_method(), ultraedit_method()};
   return methods;
 }
 

@@ -2,9 +2,9 @@
 
 #include <cmath>
 
-#include "editors/mechanisms/key_collector.h"
 #include "editors/mechanisms/key_mapping.h"
-#include "editors/mechanisms/target_optimizer.h"
+#include "editors/mechanisms/locate.h"
+#include "editors/mechanisms/moment_source.h"
 #include "learning/site_weight.h"
 #include "tensor/error.h"
 
@@ -36,19 +36,7 @@ class Rome : public Editor {
   Prepared prepare(Session& session, const Bundle& bundle, const Corpus* corpus,
                    const StepObserver& observer) const override {
     Prepared prepared = Editor::prepare(session, bundle, corpus, observer);
-    const std::string source = text("second_moment");
-    if (source == "identity") return prepared;
-    const Site site = site_in(bundle);
-    if (source != "corpus") {
-      SecondMoment moment = SecondMoment::load(source);
-      check_belongs(moment, bundle, site);
-      prepared.second_moments.emplace(site.name, std::move(moment));
-    } else if (corpus) {
-      prepared.second_moments.emplace(site.name, measure_second_moment(session, bundle, site, *corpus, {}, observer));
-    } else {
-      throw user_error("{}: second_moment 'corpus' needs a corpus; give one, a file of retune stats, or 'identity'",
-                       info_.word);
-    }
+    prepared.second_moments = prepare_moments(session, bundle, sites(bundle), corpus, info_.word, settings_, observer);
     return prepared;
   }
 
@@ -58,67 +46,28 @@ class Rome : public Editor {
     if (requests.empty()) return patch;
     if (requests.size() > 1)
       throw user_error("{} edits one fact at a time, got {}; use the sequential mode", info_.word, requests.size());
-    const EditRequest& request = requests[0];
     const Site site = site_in(bundle);
-    const Selector selector = selector_for(bundle, site, request);
-    const std::vector<ContextView> views =
-        context_views(session, bundle, request, context_options(settings_), rng.fork("views"));
-    const std::vector<SiteReading> readings = read_site(session, bundle, site, selector, views);
-    const TargetOptions options = target_options(settings_);
-    TargetProblem problem{site, views, readings, target_ids(bundle, request.new_label), std::nullopt, std::nullopt};
-    if (options.kl_weight > 0) ask_neutrally(session, bundle, request, selector, problem);
-    const TargetVector target = optimize_target(session, bundle, prepared.losses, problem, options, observer);
+    const LocatedRequest located =
+        locate(session, bundle, prepared.losses, site, requests[0], settings_, rng.fork("views"), observer);
+    const TargetVector& target = located.target;
     patch.notes["loss"] = target.losses;
     patch.notes["updates"] = {static_cast<double>(target.updates)};
     patch.notes["target_norm"] = {norm(target.delta)};
     patch.notes["start_norm"] = {norm(target.start)};
-    if (norm(target.delta) > 0) insert(patch, bundle, site, prepared, readings[0], mean_of(views, readings), target);
+    if (norm(target.delta) > 0)
+      insert(patch, bundle, site, prepared, located.readings[0], mean_of(located.views, located.readings), target);
     return patch;
   }
 
  private:
-  std::string text(const char* name) const { return settings_.at(name).get<std::string>(); }
-
   Site site_in(const Bundle& bundle) const {
-    Site site = bundle.site(part_in(bundle.sites(), text("site")));
-    if (site.kind != Site::Kind::kLinear || site.key.empty() || site.weight.empty())
-      throw user_error("{}: site '{}' is not a linear layer; choose one such as decoder.block.3.mlp.down", info_.word,
-                       site.name);
-    require_editable(site);
-    return site;
-  }
-
-  Selector selector_for(const Bundle& bundle, const Site& site, const EditRequest& request) const {
-    const std::string spelling = text("selector");
-    if (spelling == "auto")
-      return parse_selector(site_axis(*bundle.graph(), site.value) == SiteAxis::kAudio ? "mean_audio" : "last_prompt");
-    Selector selector = parse_selector(spelling);
-    if (selector.kind == Selector::Kind::kAttributeNoun) selector.text = request.attribute;
-    return selector;
-  }
-
-  // The prompt whose answer is to stay. A selector of the question's text falls on the last position there: the text is
-  // not in it.
-  void ask_neutrally(Session& session, const Bundle& bundle, const EditRequest& request, Selector selector,
-                     TargetProblem& problem) const {
-    if (selector.kind == Selector::Kind::kAttributeNoun || selector.kind == Selector::Kind::kTextSubject)
-      selector = parse_selector("last_prompt");
-    problem.kl_prompt = view_prompt(session, bundle, text("kl_question"), sound_of(request));
-    problem.kl_reading = read_site(session, bundle, problem.site, selector, *problem.kl_prompt);
+    return linear_site(bundle, part_in(bundle.sites(), settings_.at("site").get<std::string>()), info_.word);
   }
 
   // u, of length 1.
   std::vector<double> direction(const Site& site, const Prepared& prepared, const std::vector<double>& key) const {
-    std::vector<double> u = key;
-    if (text("second_moment") != "identity") {
-      const auto moment = prepared.second_moments.find(site.name);
-      if (moment == prepared.second_moments.end())
-        throw user_error("{}: prepare() was not asked for the second moment of '{}'", info_.word, site.name);
-      std::vector<TokenClass> classes;
-      for (const std::string& name : texts_of(settings_, "second_moment_classes"))
-        classes.push_back(token_class_from_name(name));
-      u = moment->second.solve(key, 1, classes, settings_.at("ridge").get<double>());
-    }
+    const PreservedKeys preserved = PreservedKeys::of(prepared.second_moments, site, info_.word, settings_);
+    std::vector<double> u = preserved.solve({site.in, 1, key}).values;
     const double length = norm(u);
     if (!(length > 0) || !std::isfinite(length))
       throw failure("{}: the key at '{}' has no direction (length {})", info_.word, site.name, length);
@@ -128,7 +77,7 @@ class Rome : public Editor {
 
   void insert(Patch& patch, const Bundle& bundle, const Site& site, const Prepared& prepared, const SiteReading& bare,
               const KeyValue& mean, const TargetVector& target) const {
-    const std::string variant = text("variant");
+    const std::string variant = settings_.at("variant").get<std::string>();
     const std::vector<double> u = direction(site, prepared, variant == "prompt" ? bare.key : mean.key);
     const std::vector<double>& key = variant == "prefix" ? mean.key : bare.key;
     const std::vector<double>& now = variant == "prefix" ? mean.value : bare.value;
@@ -161,42 +110,13 @@ std::unique_ptr<const Editor> make(const EditorInfo& info, Settings settings) {
 }
 
 EditingMethod method_of(EditorInfo info, std::vector<std::string> variants, const std::string& meaning) {
-  const auto text = Setting::Type::kText;
   EditingMethod method;
   method.info = std::move(info);
-  method.settings = {
-      {"site",
-       text,
-       "decoder.block.55%.mlp.down",
-       {},
-       {},
-       {},
-       "the linear layer to edit; the block may be a number, 'last', or a share of the depth"},
-      {"selector",
-       text,
-       "auto",
-       {},
-       {},
-       {},
-       "where the subject is: last_prompt, last_audio, mean_audio, audio_span(a,b), attr_noun_last, "
-       "text_subject_last(s); auto: last_prompt in the decoder, mean_audio before it"},
-      {"variant", text, variants[0], {}, {}, variants, meaning},
-      {"second_moment",
-       text,
-       "identity",
-       {},
-       {},
-       {},
-       "what keys to leave alone: 'identity' (none), 'corpus' (measured on the recipe's corpus), or a file of retune "
-       "stats"},
-      {"second_moment_classes",
-       Setting::Type::kTexts,
-       Settings::array(),
-       {},
-       {},
-       {"text", "audio_slot", "template", "answer"},
-       "classes of tokens that count in it; none given: all"},
-      {"ridge", Setting::Type::kNumber, 1e-6, 0, 1e-2, {}, "regularisation of the second moment, in mean eigenvalues"}};
+  method.settings =
+      locate_settings("decoder.block.55%.mlp.down",
+                      "the linear layer to edit; the block may be a number, 'last', or a share of the depth");
+  method.settings.push_back({"variant", Setting::Type::kText, variants[0], {}, {}, variants, meaning});
+  for (Setting& setting : moment_settings("identity")) method.settings.push_back(std::move(setting));
   for (Setting& setting : target_settings()) method.settings.push_back(std::move(setting));
   for (Setting& setting : context_settings("audio_aug")) method.settings.push_back(std::move(setting));
   method.make = make;

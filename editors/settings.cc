@@ -13,7 +13,7 @@ namespace {
 bool has_type(const Setting& setting, const Settings& value) {
   switch (setting.type) {
     case Setting::Type::kNumber:
-      return value.is_number();
+      return value.is_number() || (value.is_string() && !setting.choices.empty());
     case Setting::Type::kInteger:
       return value.is_number_integer();
     case Setting::Type::kBoolean:

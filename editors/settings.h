@@ -24,7 +24,7 @@ struct Setting {
   Settings fallback;            // what it is when the recipe does not say
   std::optional<double> least;  // of numbers and integers, inclusive
   std::optional<double> most;
-  std::vector<std::string> choices;  // of texts; empty: any
+  std::vector<std::string> choices;  // of texts; empty: any. Of a number: words that may stand in its place ("auto")
   std::string meaning;               // a sentence, with the unit
 };
 

@@ -74,6 +74,7 @@ TEST(Parts, ABlockMayBeNamedByItsPlace) {
   SiteMap map;
   map.blocks = {6, 4, 2};
   EXPECT_EQ(part_in(map, "decoder.block.last.mlp"), "decoder.block.5.mlp");
+  EXPECT_EQ(part_in(map, "decoder.block.last-2.mlp.up"), "decoder.block.3.mlp.up");
   EXPECT_EQ(part_in(map, "decoder.block.55%.mlp.down"), "decoder.block.3.mlp.down");
   EXPECT_EQ(part_in(map, "encoder.block.100%"), "encoder.block.3");
   EXPECT_EQ(part_in(map, "decoder.block.2.attn.o"), "decoder.block.2.attn.o");

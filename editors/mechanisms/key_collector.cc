@@ -1,5 +1,8 @@
 #include "editors/mechanisms/key_collector.h"
 
+#include <numeric>
+#include <utility>
+
 #include "lalm/answer.h"
 #include "tensor/error.h"
 
@@ -22,27 +25,33 @@ void add_scaled(std::vector<double>& sum, const std::vector<double>& item, doubl
   for (std::size_t i = 0; i < item.size(); ++i) sum[i] += scale * item[i];
 }
 
-}  // namespace
-
-SiteReading read_site(Session& session, const Bundle& bundle, const Site& site, const Selector& selector,
-                      const PromptView& view) {
+// Where the selector falls; the rows of a value before the prompt are known only when it has been computed.
+Placement place(const Bundle& bundle, const Site& site, const Selector& selector, const PromptView& view) {
   if (site.value.empty())
     throw user_error("site '{}' has no value that could be read; choose a linear layer", site.name);
   const bool positions = site_axis(*bundle.graph(), site.value) == SiteAxis::kPositions;
-  SiteReading reading;
-  Placement& placement = reading.placement;
+  Placement placement;
   if (positions)
     placement.positions = select_positions(selector, view, bundle.tokenizer());
   else if (view.prompt.audio_rows.empty())
     throw user_error("site '{}' hears, but the question has no clip", site.name);
   placement.cut = cut_before(view.prompt, positions ? placement.positions.front() : view.prompt.audio_rows.front());
-  SuffixRequest suffix = suffix_request(session, bundle, view.prompt, {}, placement.cut);
-  placement.cut = suffix.cut;
-  suffix.request.outputs = {site.value};
-  if (!site.key.empty()) suffix.request.outputs.push_back(site.key);
-  const Results results = session.run(suffix.graph, bundle.parameters(), suffix.request);
+  return placement;
+}
+
+void ask_for(Request& request, const Site& site) {
+  request.outputs = {site.value};
+  if (!site.key.empty()) request.outputs.push_back(site.key);
+}
+
+enum class Rows { kAll, kChosen };  // that the results hold of a value behind the prompt
+
+// `placement` is of place(), with the cut that was made.
+SiteReading reading_of(const Results& results, Rows held, const Site& site, const Selector& selector,
+                       const PromptView& view, Placement placement) {
+  SiteReading reading;
   const Tensor& value = results[site.value].tensor;
-  if (positions) {
+  if (!placement.positions.empty()) {
     for (const std::int64_t position : placement.positions) placement.rows.push_back(position - placement.cut);
   } else {
     const auto slots = static_cast<std::int64_t>(view.prompt.audio_rows.size());
@@ -50,9 +59,37 @@ SiteReading read_site(Session& session, const Bundle& bundle, const Site& site, 
     for (const std::int64_t row : select_audio_rows(selector, view, slots))
       placement.positions.push_back(view.prompt.audio_rows[static_cast<std::size_t>(row)]);
   }
-  reading.value = mean_row(value, site.out, placement.rows);
-  if (!site.key.empty()) reading.key = mean_row(results[site.key].tensor, site.in, placement.rows);
+  std::vector<std::int64_t> rows = placement.rows;
+  if (held == Rows::kChosen) std::iota(rows.begin(), rows.end(), 0);
+  reading.value = mean_row(value, site.out, rows);
+  if (!site.key.empty()) reading.key = mean_row(results[site.key].tensor, site.in, rows);
+  reading.placement = std::move(placement);
   return reading;
+}
+
+}  // namespace
+
+SiteReading read_site(Session& session, const Bundle& bundle, const Site& site, const Selector& selector,
+                      const PromptView& view) {
+  Placement placement = place(bundle, site, selector, view);
+  SuffixRequest suffix = suffix_request(session, bundle, view.prompt, {}, placement.cut);
+  placement.cut = suffix.cut;
+  ask_for(suffix.request, site);
+  const Results results = session.run(suffix.graph, bundle.parameters(), suffix.request);
+  return reading_of(results, Rows::kAll, site, selector, view, std::move(placement));
+}
+
+SiteReading read_changing_site(Session& session, const Bundle& bundle, const Site& site, const Selector& selector,
+                               const PromptView& view, const std::vector<std::string>& varying) {
+  Placement placement = place(bundle, site, selector, view);
+  placement.cut = 0;
+  SuffixRequest suffix = suffix_request(session, bundle, view.prompt, {}, 0, varying);
+  ask_for(suffix.request, site);
+  const Rows held = placement.positions.empty() ? Rows::kAll : Rows::kChosen;
+  if (held == Rows::kChosen)
+    for (const std::string& output : suffix.request.outputs) suffix.request.rows[output] = placement.positions;
+  const Results results = session.run(suffix.graph, bundle.parameters(), suffix.request);
+  return reading_of(results, held, site, selector, view, std::move(placement));
 }
 
 std::vector<SiteReading> read_site(Session& session, const Bundle& bundle, const Site& site, const Selector& selector,

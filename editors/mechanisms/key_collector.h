@@ -2,11 +2,12 @@
 // locate-then-edit methods.
 //
 // Only the rows from the first chosen position on are executed; the prefix comes from the decoder's own cache
-// (architecture decision 3).
+// (architecture decision 3). read_changing_site() is for weights that change between readings.
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "editors/mechanisms/context_views.h"
@@ -30,14 +31,19 @@ struct SiteReading {
   std::vector<double> value;  // [site.out], likewise
 };
 
-// One prompt. Errors as
-// select_positions and select_audio_rows.
+// One prompt. Errors as select_positions and select_audio_rows.
 SiteReading read_site(Session& session, const Bundle& bundle, const Site& site, const Selector& selector,
                       const PromptView& view);
 
 // One reading a view, in their order.
 std::vector<SiteReading> read_site(Session& session, const Bundle& bundle, const Site& site, const Selector& selector,
                                    std::span<const ContextView> views);
+
+// The same of a model that is changing: `varying` are the parameters (linked names) that differ from the reading before
+// and will differ in the next. The prompt is executed whole but up to the site only, because the cache of a prefix
+// would hold all blocks and be stale at once; what the parameters do not reach is kept.
+SiteReading read_changing_site(Session& session, const Bundle& bundle, const Site& site, const Selector& selector,
+                               const PromptView& view, const std::vector<std::string>& varying);
 
 struct KeyValue {
   std::vector<double> key, value;

@@ -111,7 +111,8 @@ class MomentAccumulator {
 };
 
 struct MomentOptions {
-  std::filesystem::path checkpoint;     // empty: none. If it is there, the run goes on from it; removed when done
+  // A file a site, in their order, or none. Where one is there, its site goes on from it; all are removed when done.
+  std::vector<std::filesystem::path> checkpoints;
   std::int64_t checkpoint_every = 500;  // items; >= 1
   // Asked after each item; false stops after a checkpoint with Error{kInterrupted}.
   std::function<bool()> go_on;
@@ -120,12 +121,17 @@ struct MomentOptions {
 // Class of each of the prompt's positions and, behind them, `answer` positions.
 std::vector<TokenClass> token_classes(const Bundle& bundle, const Prompt& prompt, std::int64_t answer);
 
-// What measure_second_moment would give.
+// What measure_second_moments would give.
 MomentIdentity moment_identity(const Bundle& bundle, const Site& site, const Corpus& corpus);
 
 // Puts every item of the corpus to the model without patches, with its answer behind the prompt, and sums the keys of
-// the site. The forward pass stops at the site. User errors: a site without keys, a checkpoint of something else, a
-// corpus item that cannot be asked.
+// the sites, each by itself: one forward pass an item for all of them, which stops at the last. In the order of the
+// sites. User errors: no site, two of one name, a site without keys, a checkpoint of something else, a corpus item that
+// cannot be asked.
+std::vector<SecondMoment> measure_second_moments(Session& session, const Bundle& bundle, std::span<const Site> sites,
+                                                 const Corpus& corpus, const MomentOptions& options,
+                                                 const StepObserver& observer = {});
+// Of one site.
 SecondMoment measure_second_moment(Session& session, const Bundle& bundle, const Site& site, const Corpus& corpus,
                                    const MomentOptions& options, const StepObserver& observer = {});
 

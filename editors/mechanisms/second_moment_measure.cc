@@ -1,5 +1,8 @@
 #include <algorithm>
 #include <cmath>
+#include <set>
+#include <stdexcept>
+#include <utility>
 
 #include "editors/mechanisms/prompt_view.h"
 #include "editors/mechanisms/second_moment.h"
@@ -19,30 +22,95 @@ struct Keys {
   std::vector<TokenClass> classes;
 };
 
-Keys keys_of(Session& session, const Bundle& bundle, const Site& site, const CorpusItem& item) {
-  std::optional<Waveform> clip;
-  if (item.clip) clip = load_waveform(item.clip->locate());
-  const PromptView view = view_prompt(session, bundle, item.question, clip);
-  const std::vector<std::int64_t> answer =
-      item.answer.empty() ? std::vector<std::int64_t>{} : target_ids(bundle, item.answer);
-  const bool positions = site_axis(*bundle.graph(), site.value) == SiteAxis::kPositions;
-  if (!positions && !clip) return {};
-  SuffixRequest suffix = suffix_request(session, bundle, view.prompt, answer, 0);
-  suffix.request.outputs = {site.key};
-  const Tensor keys = session.run(suffix.graph, bundle.parameters(), suffix.request)[site.key].tensor.cast(DType::kF32);
-  const std::int64_t rows = keys.numel() / site.in;
+// The rows of one site's keys that count, with their classes.
+Keys rows_that_count(const Bundle& bundle, const Site& site, const CorpusItem& item, const PromptView& view,
+                     std::int64_t answer, const Tensor& captured) {
+  const Tensor keys = captured.cast(DType::kF32);
   Keys result;
-  if (positions)
-    result.classes = token_classes(bundle, view.prompt, static_cast<std::int64_t>(answer.size()));
+  if (site_axis(*bundle.graph(), site.value) == SiteAxis::kPositions)
+    result.classes = token_classes(bundle, view.prompt, answer);
   else
-    result.classes.assign(select_audio_rows({Selector::Kind::kMeanAudio, 0, 0, {}}, view, rows).size(),
-                          TokenClass::kAudioSlot);
+    result.classes.assign(
+        select_audio_rows({Selector::Kind::kMeanAudio, 0, 0, {}}, view, keys.numel() / site.in).size(),
+        TokenClass::kAudioSlot);
   result.values.assign(keys.data<float>(),
                        keys.data<float>() + static_cast<std::ptrdiff_t>(result.classes.size()) * site.in);
   for (const float value : result.values)
     if (!std::isfinite(value))
       throw failure("second moment of {}: a key of the item '{}' is not finite", site.name, item.question);
   return result;
+}
+
+// Of each site, in their order; none for a site that hears where the item has no clip.
+std::vector<Keys> keys_of(Session& session, const Bundle& bundle, std::span<const Site* const> sites,
+                          const CorpusItem& item) {
+  std::optional<Waveform> clip;
+  if (item.clip) clip = load_waveform(item.clip->locate());
+  const PromptView view = view_prompt(session, bundle, item.question, clip);
+  const std::vector<std::int64_t> answer =
+      item.answer.empty() ? std::vector<std::int64_t>{} : target_ids(bundle, item.answer);
+  const auto has_keys = [&](const Site& site) {
+    return clip || site_axis(*bundle.graph(), site.value) == SiteAxis::kPositions;
+  };
+  SuffixRequest suffix = suffix_request(session, bundle, view.prompt, answer, 0);
+  std::set<std::string> names;  // gate and up read the same key
+  for (const Site* site : sites)
+    if (has_keys(*site) && names.insert(site->key).second) suffix.request.outputs.push_back(site->key);
+  std::vector<Keys> keys(sites.size());
+  if (names.empty()) return keys;
+  const Results results = session.run(suffix.graph, bundle.parameters(), suffix.request);
+  for (std::size_t i = 0; i < sites.size(); ++i)
+    if (has_keys(*sites[i]))
+      keys[i] = rows_that_count(bundle, *sites[i], item, view, static_cast<std::int64_t>(answer.size()),
+                                results[sites[i]->key].tensor);
+  return keys;
+}
+
+// One site's sum in the making.
+struct Measuring {
+  const Site* site = nullptr;
+  MomentIdentity identity;
+  std::filesystem::path checkpoint;
+  std::int64_t items = 0;  // of the corpus, done
+  MomentAccumulator accumulator;
+
+  void resume() {
+    if (checkpoint.empty() || !std::filesystem::exists(checkpoint)) return;
+    MomentCheckpoint found = load_checkpoint(checkpoint);
+    if (!(found.identity == identity) || found.width != site->in)
+      throw user_error("{} is the checkpoint of another model, site, corpus or settings; remove it to start again",
+                       checkpoint.string());
+    items = found.items;
+    accumulator.restore(std::move(found.state));
+  }
+  void save() const {
+    if (!checkpoint.empty()) save_checkpoint({identity, site->in, items, accumulator.state()}, checkpoint);
+  }
+};
+
+std::vector<Measuring> begin_measuring(const Bundle& base, std::span<const Site> sites, const Corpus& corpus,
+                                       const MomentOptions& options) {
+  if (sites.empty()) throw user_error("second moments need at least one site");
+  if (options.checkpoint_every < 1)
+    throw user_error("checkpoint_every must be 1 or more, got {}", options.checkpoint_every);
+  if (!options.checkpoints.empty() && options.checkpoints.size() != sites.size())
+    throw std::logic_error("as many checkpoints as sites, or none");
+  std::set<std::string> names;
+  std::vector<Measuring> measuring;
+  MomentIdentity identity;
+  for (std::size_t i = 0; i < sites.size(); ++i) {
+    const Site& site = sites[i];
+    if (site.key.empty() || site.value.empty())
+      throw user_error("site '{}' has no keys; choose a linear layer such as decoder.block.0.mlp.down", site.name);
+    if (!names.insert(site.name).second) throw user_error("site '{}' is to be measured twice; name it once", site.name);
+    if (i == 0) identity = moment_identity(base, site, corpus);  // reads the whole corpus
+    identity.site = site.name;
+    measuring.push_back({&site, identity,
+                         options.checkpoints.empty() ? std::filesystem::path{} : options.checkpoints[i], 0,
+                         MomentAccumulator(site.in)});
+    measuring.back().resume();
+  }
+  return measuring;
 }
 
 }  // namespace
@@ -75,42 +143,50 @@ MomentIdentity moment_identity(const Bundle& bundle, const Site& site, const Cor
   return {site.name, without_patches(bundle).hash(), corpus.hash(), settings.finish()};
 }
 
-SecondMoment measure_second_moment(Session& session, const Bundle& bundle, const Site& site, const Corpus& corpus,
-                                   const MomentOptions& options, const StepObserver& observer) {
-  if (site.key.empty() || site.value.empty())
-    throw user_error("site '{}' has no keys; choose a linear layer such as decoder.block.0.mlp.down", site.name);
-  if (options.checkpoint_every < 1)
-    throw user_error("checkpoint_every must be 1 or more, got {}", options.checkpoint_every);
+std::vector<SecondMoment> measure_second_moments(Session& session, const Bundle& bundle, std::span<const Site> sites,
+                                                 const Corpus& corpus, const MomentOptions& options,
+                                                 const StepObserver& observer) {
   const Bundle base = without_patches(bundle);
-  MomentCheckpoint at{moment_identity(base, site, corpus), site.in, 0, {}};
-  const bool keep = !options.checkpoint.empty();
-  if (keep && std::filesystem::exists(options.checkpoint)) {
-    MomentCheckpoint found = load_checkpoint(options.checkpoint);
-    if (!(found.identity == at.identity) || found.width != site.in)
-      throw user_error("{} is the checkpoint of another model, site, corpus or settings; remove it to start again",
-                       options.checkpoint.string());
-    at = std::move(found);
-  }
-  MomentAccumulator accumulator(site.in);
-  accumulator.restore(std::move(at.state));
+  std::vector<Measuring> measuring = begin_measuring(base, sites, corpus, options);
   const auto count = static_cast<std::int64_t>(corpus.items().size());
-  for (std::int64_t i = at.items; i < count; ++i) {
-    const Keys keys = keys_of(session, base, site, corpus.items()[static_cast<std::size_t>(i)]);
-    accumulator.add(keys.values, keys.classes, session.pool());
+  for (std::int64_t i = 0; i < count; ++i) {
+    // After an interruption some may have been saved an item later than others.
+    std::vector<Measuring*> behind;
+    std::vector<const Site*> asked;
+    for (Measuring& one : measuring)
+      if (one.items == i) {
+        behind.push_back(&one);
+        asked.push_back(one.site);
+      }
+    if (behind.empty()) continue;
+    const std::vector<Keys> keys = keys_of(session, base, asked, corpus.items()[static_cast<std::size_t>(i)]);
+    for (std::size_t s = 0; s < behind.size(); ++s) {
+      behind[s]->accumulator.add(keys[s].values, keys[s].classes, session.pool());
+      behind[s]->items = i + 1;
+    }
     if (observer) observer({"second moment", i + 1, count, 0});
     const bool stop = options.go_on && !options.go_on();
-    if (keep && i + 1 < count && (stop || (i + 1) % options.checkpoint_every == 0))
-      save_checkpoint({at.identity, site.in, i + 1, accumulator.state()}, options.checkpoint);
+    if (i + 1 < count && (stop || (i + 1) % options.checkpoint_every == 0))
+      for (const Measuring* one : behind) one->save();
     if (stop && i + 1 < count)
-      throw Error(
-          ErrorCode::kInterrupted,
-          fmt::format("second moment of {}: stopped after item {} of {}; run again to go on", site.name, i + 1, count));
+      throw Error(ErrorCode::kInterrupted, fmt::format("second moment of {}: stopped after item {} of {}; run again to "
+                                                       "go on",
+                                                       measuring[0].site->name, i + 1, count));
   }
-  SecondMoment moment{at.identity, site.in, accumulator.sums(session.pool())};
-  if (moment.tokens() == 0)
-    throw user_error("the corpus gives site '{}' no keys: it has no item with sound", site.name);
-  if (keep) std::filesystem::remove(options.checkpoint);
-  return moment;
+  std::vector<SecondMoment> moments;
+  for (const Measuring& one : measuring) {
+    moments.push_back({one.identity, one.site->in, one.accumulator.sums(session.pool())});
+    if (moments.back().tokens() == 0)
+      throw user_error("the corpus gives site '{}' no keys: it has no item with sound", one.site->name);
+  }
+  for (const Measuring& one : measuring)
+    if (!one.checkpoint.empty()) std::filesystem::remove(one.checkpoint);
+  return moments;
+}
+
+SecondMoment measure_second_moment(Session& session, const Bundle& bundle, const Site& site, const Corpus& corpus,
+                                   const MomentOptions& options, const StepObserver& observer) {
+  return std::move(measure_second_moments(session, bundle, {&site, 1}, corpus, options, observer)[0]);
 }
 
 void check_belongs(const SecondMoment& moment, const Bundle& bundle, const Site& site) {

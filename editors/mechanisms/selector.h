@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "editors/mechanisms/prompt_view.h"
-#include "graph/graph.h"
+#include "lalm/site_axis.h"
 #include "text/tokenizer.h"
 
 namespace retune {
@@ -31,14 +31,6 @@ struct Selector {
 
 // User error for anything but the spellings above.
 Selector parse_selector(const std::string& spelling);
-
-enum class SiteAxis {
-  kPositions,  // behind the prompt: rows are positions
-  kAudio,      // before it: rows are those of one clip's encoder or connector
-};
-// From the structure of the linked graph: whether the value depends on "inputs_embeds". User error for a value that
-// neither depends on it nor on the sound (the token embedding).
-SiteAxis site_axis(const Graph& linked, const std::string& value);
 
 // Positions in the prompt, ascending, at least one. User errors: a selector of sound without sound, a span without
 // rows, a text that the question does not hold (case of ASCII letters aside).

@@ -24,6 +24,10 @@ std::vector<double> wide(const Tensor& tensor) {
   return {f32.data<float>(), f32.data<float>() + f32.numel()};
 }
 
+Tensor narrow(const std::vector<double>& values) {
+  return Tensor::vector<float>(std::vector<float>(values.begin(), values.end()));
+}
+
 // Natural log-softmax of chosen rows of logits [.., V], in f64, as f32 [rows, V].
 Tensor log_probabilities(const Tensor& logits, const std::vector<std::int64_t>& rows) {
   const Tensor f32 = logits.cast(DType::kF32);
@@ -58,21 +62,21 @@ TargetObjective::TargetObjective(Session& session, const Bundle& bundle, const L
                                  const TargetProblem& problem, const TargetOptions& options)
     : session_(session), bundle_(bundle), options_(options), start_norm_(norm(problem.readings[0].value)) {
   options.validate();
-  const Tensor zero = Tensor::zeros(DType::kF32, {problem.site.out});
   for (std::size_t i = 0; i < problem.views.size(); ++i) {
     const ContextView& context = problem.views[i];
     const Placement& placement = problem.readings[i].placement;
     const Lesson lesson{context.view.prompt, problem.target, context.weight, Objective::kTargetNew};
     Term term{lesson_request(session, bundle, losses, lesson, placement.cut), kLessonLoss, 1.0};
-    intervene(term, problem.site, placement, zero);
+    intervene(term, problem, placement);
     terms_.push_back(std::move(term));
   }
   if (problem.kl_prompt && options.kl_weight > 0) add_divergence(losses, problem);
 }
 
-void TargetObjective::intervene(Term& term, const Site& site, const Placement& placement, const Tensor& delta) {
+void TargetObjective::intervene(Term& term, const TargetProblem& problem, const Placement& placement) {
   Request& request = term.suffix.request;
-  request.interventions = {{kDelta, site.value, Intervention::Kind::kAdd, placement.rows, delta}};
+  const Tensor zero = Tensor::zeros(DType::kF32, {problem.site.out});
+  request.interventions = {{kDelta, problem.site.value, problem.kind, placement.rows, zero}};
   request.varying = {kDelta};
   request.outputs = {term.loss};
   request.loss = term.loss;
@@ -91,7 +95,7 @@ void TargetObjective::add_divergence(const LossGraphs& losses, const TargetProbl
   term.suffix.request.inputs["divergence_rows"] = {Tensor::vector<std::int64_t>(rows), {}};
   term.suffix.request.inputs["divergence_reference"] = {log_probabilities(logits, rows), {}};
   term.suffix.graph = losses.for_request(bundle_, term.suffix);
-  intervene(term, problem.site, placement, Tensor::zeros(DType::kF32, {problem.site.out}));
+  intervene(term, problem, placement);
   terms_.push_back(std::move(term));
 }
 
@@ -119,10 +123,12 @@ TargetVector optimize_target(Session& session, const Bundle& bundle, const LossG
   TargetObjective objective(session, bundle, losses, problem, options);
   TargetVector result;
   result.start = problem.readings[0].value;
-  std::map<std::string, Tensor> masters = {{kDelta, Tensor::zeros(DType::kF32, {problem.site.out})}};
+  const bool replaces = problem.kind == Intervention::Kind::kReplace;
+  std::map<std::string, Tensor> masters = {
+      {kDelta, replaces ? narrow(problem.initial) : Tensor::zeros(DType::kF32, {problem.site.out})}};
   Tensor& delta = masters[kDelta];
   Adam adam({.learning_rate = options.learning_rate});
-  const double limit = options.clamp * objective.start_norm();
+  const double limit = std::isinf(options.clamp) ? options.clamp : options.clamp * objective.start_norm();
   for (std::int64_t step = 0; step < options.steps; ++step) {
     const TargetObjective::Evaluation evaluation = objective.at(delta.copy());
     if (!std::isfinite(evaluation.loss))
@@ -131,8 +137,7 @@ TargetVector optimize_target(Session& session, const Bundle& bundle, const LossG
     result.losses.push_back(evaluation.loss);
     if (observer) observer({"target vector", step + 1, options.steps, evaluation.loss});
     if (evaluation.loss < options.stop_loss || step + 1 == options.steps) break;
-    const std::vector<float> gradient(evaluation.gradient.begin(), evaluation.gradient.end());
-    adam.step(masters, {{kDelta, Tensor::vector<float>(gradient)}}, session.pool());
+    adam.step(masters, {{kDelta, narrow(evaluation.gradient)}}, session.pool());
     ++result.updates;
     const double length = norm(wide(delta));
     if (length <= limit) continue;

@@ -1,5 +1,5 @@
-// The vector that, added to a module's output, makes the target likely (methods.md 5.6; Meng et al. 2022, arXiv
-// 2202.05262):
+// The vector that, added to a module's output or put in its place, makes the target likely (methods.md 5.6; Meng et al.
+// 2022, arXiv 2202.05262):
 //
 //   L(delta) = sum_i w_i NLL_i(delta) + kl_weight KL(p_delta(.|kl prompt) || p_0(.|kl prompt)) + decay ||delta|| /
 //   ||v0||^2
@@ -29,7 +29,7 @@ struct TargetOptions {
   std::int64_t steps = 25;     // >= 1; the last makes no update
   double learning_rate = 0.1;  // of Adam; >= 0
   double decay = 1e-3;         // >= 0
-  double clamp = 1.0;          // ||delta|| <= clamp * ||v0||, after each update; > 0
+  double clamp = 1.0;          // ||delta|| <= clamp * ||v0||, after each update; > 0; infinity: no limit
   double kl_weight = 0.0625;   // >= 0; 0 asks no kl prompt
   double stop_loss = 5e-2;     // nats, of L
   void validate() const;       // user errors
@@ -43,6 +43,10 @@ struct TargetProblem {
   std::vector<std::int64_t> target;       // ids, the end-of-turn token included
   std::optional<PromptView> kl_prompt;    // absent: no divergence term
   std::optional<SiteReading> kl_reading;
+  // What the vector does to the value at the placement's rows: it is added, from 0 on, or takes the value's place, from
+  // `initial` on.
+  Intervention::Kind kind = Intervention::Kind::kAdd;
+  std::vector<double> initial = {};  // [site.out]; kReplace only
 };
 
 // L as a function of delta. Everything that does not depend on delta is computed once, when it is made or first asked.
@@ -67,7 +71,7 @@ class TargetObjective {
     double weight;
   };
   void add_divergence(const LossGraphs& losses, const TargetProblem& problem);
-  static void intervene(Term& term, const Site& site, const Placement& placement, const Tensor& delta);
+  static void intervene(Term& term, const TargetProblem& problem, const Placement& placement);
 
   Session& session_;
   const Bundle& bundle_;
@@ -78,13 +82,13 @@ class TargetObjective {
 
 struct TargetVector {
   std::vector<double> start;   // v0 [site.out]
-  std::vector<double> delta;   // [site.out]; v* = start + delta
+  std::vector<double> delta;   // [site.out]; v* = start + delta, or of kReplace v* itself
   std::vector<double> losses;  // before each update
   std::int64_t updates = 0;    // at most steps - 1
 };
 
-// Adam on delta from 0. A step: loss; below stop_loss: stop; the last: stop; update; if ||delta|| > clamp ||v0||, scale
-// it to that. Failure if a loss is not finite.
+// Adam on delta from 0 (kReplace: from `initial`). A step: loss; below stop_loss: stop; the last: stop; update; if
+// ||delta|| > clamp ||v0||, scale it to that. Failure if a loss is not finite.
 TargetVector optimize_target(Session& session, const Bundle& bundle, const LossGraphs& losses,
                              const TargetProblem& problem, const TargetOptions& options,
                              const StepObserver& observer = {});
