@@ -100,6 +100,34 @@ TEST_F(DemoBundle, AskNamesAClipThatIsTooShort) {
   EXPECT_THAT(ran.err, HasSubstr("click.wav: log-mel: the sound is too short"));
 }
 
+TEST_F(DemoBundle, AskTellsWhatAnInContextMethodExportedAsItsPatchDoes) {
+  std::ofstream(folder_ / "recipe.json") << R"({"method": "i-ike", "decoding": {"max_new_tokens": 4}})";
+  const Ran edit = retune({"edit", kBundle, "--recipe", at("recipe.json"), "--audio", clip_, "--question", question_,
+                           "--old_answer", fact_.at("original_answer").get<std::string>(), "--answer",
+                           fact_.at("edited_answer").get<std::string>(), "--out", at("edited")});
+  ASSERT_EQ(edit.code, 0) << edit.err;
+  EXPECT_THAT(edit.out, HasSubstr("no weight was changed"));
+  std::vector<std::string> ask = {
+      "ask",        kBundle,
+      "--audio",    clip_,
+      "--question", question_,
+      "--options",  fact_.at("original_answer").get<std::string>() + "," + fact_.at("edited_answer").get<std::string>(),
+      "--json"};
+  const Ran plain = retune(ask);
+  ask.insert(ask.end(), {"--patch", at("edited/patch.h5")});
+  const Ran patched = retune(ask);
+  ask[ask.size() - 2] = "--context";
+  ask.back() = at("edited/context");
+  const Ran told = retune(ask);
+  ASSERT_EQ(patched.code, 0) << patched.err;
+  EXPECT_EQ(told.out, patched.out);
+  EXPECT_NE(told.out, plain.out);
+  const Ran apply = retune({"patch", "apply", kBundle, at("edited/patch.h5"), "--out", at("applied")});
+  EXPECT_EQ(apply.code, 2);
+  EXPECT_THAT(apply.err, HasSubstr("retune ask demo/bundle --patch"));
+  EXPECT_FALSE(fs::exists(at("applied")));
+}
+
 TEST_F(DemoBundle, InspectTellsItsStructureAndThatItIsReadRightly) {
   const Ran ran = retune({"inspect", kBundle, "--check", "--json"});
   ASSERT_EQ(ran.code, 0) << ran.err;

@@ -375,6 +375,27 @@ TEST_F(Program, CountsFactsWithAndWithoutTheirSound) {
   expect_refused({"facts", at("wrong.json")}, 2, "cat");
 }
 
+TEST_F(Program, TurnsTrainingFactsIntoDemonstrationsAndRefusesTestClips) {
+  const std::string item =
+      R"([{"file": "cow.wav", "reliability_question": "Which?\n\nOptions:\ncow\ndog", "original_answer": "cow", "edited_answer": "dog"}])";
+  write("Animal.json", item);
+  const Ran ran = retune({"facts", at("Animal.json"), "--demonstrations", at("shown.jsonl"), "--json"});
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(nlohmann::json::parse(ran.out)["demonstrations"], 1);
+  std::ifstream file(folder_ / "shown.jsonl");
+  const auto line = nlohmann::json::parse(file);
+  EXPECT_EQ(line["clip"], "Animal/cow.wav");
+  EXPECT_EQ(line["answer"], "dog");
+  EXPECT_EQ(line["kind"], "reliability");
+  expect_refused({"facts", at("Animal.json"), "--demonstrations", at("shown.jsonl")}, 2, "shown.jsonl");
+  fs::create_directories(folder_ / "test");
+  write("test/Animal.json", item);
+  expect_refused(
+      {"facts", at("Animal.json"), "--demonstrations", at("more.jsonl"), "--held_out", at("test/Animal.json")}, 2,
+      "which the held-out facts test");
+  EXPECT_FALSE(fs::exists(folder_ / "more.jsonl"));
+}
+
 TEST_F(Program, ARecipeWithAMisspeltKeyNamesTheRightOne) {
   write("bad.json", R"({"method": "ft", "sed": 3})");
   write("facts.json", "[]");

@@ -190,6 +190,7 @@ std::string answer_line(const AnswerRecord& record) {
   line["question"] = record.question;
   line["options"] = record.options;
   line["expected"] = record.expected;
+  if (shares_old_answer(record)) line["shares_old_answer"] = true;
   if (record.step) {
     line["step"] = {{"sequence", record.step->sequence},
                     {"position", record.step->position},

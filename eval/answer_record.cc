@@ -1,5 +1,7 @@
 #include "eval/answer_record.h"
 
+#include "facts/option_list.h"
+
 namespace retune {
 
 AnswerRecord describe(const Probe& probe, const EditRequest* request) {
@@ -20,6 +22,11 @@ AnswerRecord describe(const Probe& probe, const EditRequest* request) {
   record.options = probe.options;
   record.expected = probe.answer;
   return record;
+}
+
+bool shares_old_answer(const AnswerRecord& record) {
+  return record.kind == ProbeKind::kAudioLocality && !record.old_label.empty() && record.track == record.attribute &&
+         same_label(record.expected, record.old_label);
 }
 
 }  // namespace retune

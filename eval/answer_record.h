@@ -86,6 +86,10 @@ struct AnswerRecord {
   friend bool operator==(const AnswerRecord&, const AnswerRecord&) = default;
 };
 
+// The question is about the edited attribute and its truth is the old label, which a locality item's should not be: an
+// edit of scope label is meant to change the answer, one of scope clip to leave it.
+bool shares_old_answer(const AnswerRecord& record);
+
 // What is known before asking: identity, labels, question. `request` may be null for plain probes. `clip_hash` stays
 // empty.
 AnswerRecord describe(const Probe& probe, const EditRequest* request);

@@ -56,7 +56,9 @@ Json row_json(const MetricRow& row) {
           {"old_before", rate_json(row.old_before)},
           {"old_after", rate_json(row.old_after)},
           {"score_given_right", rate_json(row.score_given_right)},
-          {"score_degenerate_wrong", rate_json(row.score_degenerate_wrong)}};
+          {"score_degenerate_wrong", rate_json(row.score_degenerate_wrong)},
+          {"shares_old_answer", row.shares_old_answer},
+          {"score_outside_scope", rate_json(row.score_outside_scope)}};
 }
 
 Json answer_row_json(const AnswerRow& row) {
@@ -250,6 +252,18 @@ std::string degenerate_line(const MetricReport& report) {
   return line + "\n";
 }
 
+// Says so where locality items are about the very label that was edited.
+std::string scope_line(const MetricReport& report) {
+  for (const MetricRow& row : report.judges.front().rows)
+    if (row.metric == "audio_locality" && row.shares_old_answer > 0)
+      return fmt::format(
+          "{} audio-locality items share the edited attribute's old answer; without those that an edit of scope label "
+          "is "
+          "meant to change the score is {} of {} items\n",
+          row.shares_old_answer, score_cell(row.score_outside_scope), row.score_outside_scope.items);
+  return "";
+}
+
 std::string changed_line(const MetricReport& report) {
   if (report.changed_verdicts == 0) return "";
   return fmt::format("{} stored verdicts come out differently now; the file was changed after it was written\n",
@@ -312,6 +326,7 @@ std::string report_table(const MetricReport& report) {
   }
   text += '\n';
   text += degenerate_line(report);
+  text += scope_line(report);
   return text + changed_line(report);
 }
 

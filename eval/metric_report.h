@@ -46,8 +46,10 @@ struct MetricRow {
   std::optional<Interval> right_after_wilson;
   Rate old_before;  // names the old label (reliability and generality)
   Rate old_after;
-  Rate score_given_right;       // score of the items that the unedited model heard rightly, see score.h
-  Rate score_degenerate_wrong;  // score with degenerate answers counted as wrong
+  Rate score_given_right;              // score of the items that the unedited model heard rightly, see score.h
+  Rate score_degenerate_wrong;         // score with degenerate answers counted as wrong
+  std::int64_t shares_old_answer = 0;  // items that shares_old_answer (answer_record.h) marks
+  Rate score_outside_scope;            // score without those of them that an edit of scope label is meant to change
 };
 
 // What needs no judge, of one metric's items.

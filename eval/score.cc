@@ -112,7 +112,8 @@ struct Draws {
 };
 
 MetricRow row_of(const Metric& metric, const std::vector<Judged>& all, Draws& draws) {
-  Mean score, right_before, right_after, old_before, old_after, given_right, degenerate_wrong;
+  Mean score, right_before, right_after, old_before, old_after, given_right, degenerate_wrong, outside;
+  MetricRow row;
   std::map<std::string, AttributeMeans> attributes;
   for (const Judged& judged : all) {
     if (!is_item(metric, *judged.record)) continue;
@@ -129,10 +130,12 @@ MetricRow row_of(const Metric& metric, const std::vector<Judged>& all, Draws& dr
     attribute.score.add(success);
     degenerate_wrong.add(std::optional<bool>(*success && !judged.degenerate_after));
     if (judged.heard_right.value_or(false)) given_right.add(success);
+    const bool shares = shares_old_answer(*judged.record);
+    row.shares_old_answer += shares ? 1 : 0;
+    if (!shares || judged.record->scope != Scope::kLabel) outside.add(success);
     draws.values.push_back(*success ? 1 : 0);
     draws.clusters.push_back(cluster_of(metric, *judged.record));
   }
-  MetricRow row;
   row.metric = metric.name;
   row.score = score.rate();
   for (const auto& [name, means] : attributes) row.attributes[name] = means.row();
@@ -145,6 +148,7 @@ MetricRow row_of(const Metric& metric, const std::vector<Judged>& all, Draws& dr
   row.old_after = old_after.rate();
   row.score_given_right = given_right.rate();
   row.score_degenerate_wrong = degenerate_wrong.rate();
+  row.score_outside_scope = outside.rate();
   return row;
 }
 

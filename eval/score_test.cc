@@ -91,6 +91,39 @@ std::vector<AnswerRecord> published_answers(const PublishedRow& published, int g
   return records;
 }
 
+// A locality item about the very label that is edited: a label-wide edit is meant to change it, an edit of one clip
+// not.
+TEST(Score, MarksLocalityItemsThatShareTheOldAnswer) {
+  const auto item = [](const std::string& request, Scope scope, const std::string& track, const std::string& expected,
+                       const std::string& after) {
+    AnswerRecord record = probe(request, ProbeKind::kAudioLocality, 2, "dog", after);
+    record.scope = scope;
+    record.track = track;
+    record.expected = expected;
+    return record;
+  };
+  const std::vector<AnswerRecord> records = {
+      item("1", Scope::kLabel, "Animal", "Dog", "cat"),   // follows the edit, as it is to
+      item("2", Scope::kClip, "Animal", "dog", "cat"),    // should have stayed
+      item("3", Scope::kLabel, "Animal", "pig", "dog"),   // another label
+      item("4", Scope::kLabel, "Emotion", "dog", "dog"),  // another attribute
+  };
+  std::vector<bool> marked;
+  for (const AnswerRecord& record : records) marked.push_back(shares_old_answer(record));
+  EXPECT_THAT(marked, testing::ElementsAre(true, true, false, false));
+  const MetricReport report = score(records, quick());
+  EXPECT_EQ(row(report, "audio_locality").shares_old_answer, 2);
+  EXPECT_EQ(row(report, "audio_locality").score.value, 0.5);
+  EXPECT_EQ(row(report, "audio_locality").score_outside_scope.items, 3);
+  EXPECT_NEAR(row(report, "audio_locality").score_outside_scope.value, 2.0 / 3, 1e-12);
+  EXPECT_THAT(report_table(report),
+              testing::HasSubstr("2 audio-locality items share the edited attribute's old answer"));
+  EXPECT_THAT(answer_line(records[0]), testing::HasSubstr("\"shares_old_answer\":true"));
+  EXPECT_THAT(answer_line(records[2]), testing::Not(testing::HasSubstr("shares_old_answer")));
+  EXPECT_EQ(parse_answer_line(answer_line(records[0]), "a line"), records[0]);
+  EXPECT_EQ(row(report, "text_locality").shares_old_answer, 0);
+}
+
 // T18: the micro average weighs the types 1200/900/1200/1200.
 TEST(Score, MicroAveragesReproduceThePublishedTable) {
   const std::vector<PublishedRow> rows = {

@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+#include <string_view>
+
 #include "facts/json_text.h"
 
 namespace retune {
@@ -10,12 +14,28 @@ namespace {
 // A corpus holds whole training sets: 64 MiB would be some 300,000 items.
 constexpr std::size_t kMaxCorpusBytes = std::size_t{1} << 30;
 
+constexpr std::array<std::string_view, 4> kDemonstrationKinds = {"reliability", "generality", "audio_locality",
+                                                                 "text_locality"};
+
+std::optional<DemonstratedEdit> read_demonstration(const JsonObject& line) {
+  const auto old_label = line.optional_text("old_label"), new_label = line.optional_text("new_label");
+  if (!old_label && !new_label) return std::nullopt;
+  if (!old_label || !new_label)
+    throw line.error(old_label ? "new_label" : "old_label", "missing; a demonstration has the old and the new label");
+  DemonstratedEdit edit{line.text("old_label"), line.text("new_label"), line.text("kind"), line.text("instance")};
+  if (std::find(kDemonstrationKinds.begin(), kDemonstrationKinds.end(), edit.kind) == kDemonstrationKinds.end())
+    throw line.error("kind",
+                     fmt::format("expected one of {}, got '{}'", fmt::join(kDemonstrationKinds, ", "), edit.kind));
+  return edit;
+}
+
 CorpusItem read_item(const JsonObject& line, const std::filesystem::path& audio_root) {
   CorpusItem item;
   item.question = line.text("question");
   item.answer = line.optional_text("answer").value_or("");
   item.attribute = line.optional_text("attribute").value_or("");
   item.label = line.optional_text("class").value_or("");
+  item.demonstrates = read_demonstration(line);
   if (const auto clip = line.optional_text("clip")) {
     try {
       item.clip = Clip::below(audio_root, "", *clip);
@@ -33,6 +53,12 @@ nlohmann::ordered_json item_json(const CorpusItem& item) {
   if (!item.answer.empty()) line["answer"] = item.answer;
   if (!item.attribute.empty()) line["attribute"] = item.attribute;
   if (!item.label.empty()) line["class"] = item.label;
+  if (item.demonstrates) {
+    line["old_label"] = item.demonstrates->old_label;
+    line["new_label"] = item.demonstrates->new_label;
+    line["kind"] = item.demonstrates->kind;
+    line["instance"] = item.demonstrates->instance;
+  }
   return line;
 }
 
@@ -68,6 +94,8 @@ ContentHash Corpus::hash() const {
     hasher.add(item.question).add(item.answer).add(item.attribute).add(item.label);
     hasher.add(static_cast<std::int64_t>(item.clip ? 1 : 0));
     if (item.clip) hasher.add(item.clip->hash());
+    if (const auto& edit = item.demonstrates)
+      hasher.add(edit->old_label).add(edit->new_label).add(edit->kind).add(edit->instance);
   }
   return hasher.finish();
 }

@@ -16,12 +16,21 @@
 
 namespace retune {
 
+// The edit that an item demonstrates (editors/in_context.h). Its answer is what the edited model is to say, which for
+// reliability and generality is no truth about the clip.
+struct DemonstratedEdit {
+  std::string old_label, new_label;
+  std::string kind;      // "reliability", "generality", "audio_locality" or "text_locality"
+  std::string instance;  // items of one training instance stand together and share it
+};
+
 struct CorpusItem {
   std::optional<Clip> clip;  // absent for text alone
   std::string question;      // what the user turn says
   std::string answer;        // empty where only the prompt is used
   std::string attribute;     // "Animal"; empty if none
   std::string label;  // key "class": the clip's own class of that attribute, for an auxiliary loss; empty if none
+  std::optional<DemonstratedEdit> demonstrates = {};
 };
 
 class Corpus {

@@ -44,6 +44,35 @@ TEST(Corpus, HashFollowsTheSoundAndNotItsPath) {
   EXPECT_NE(hash("a.wav", "cow"), hash("a.wav", "pig"));
 }
 
+TEST(Corpus, ADemonstrationIsWholeOrAMistake) {
+  const auto error_of = [](const std::string& more) -> std::string {
+    write_text(scratch("d.jsonl"), "{\"question\":\"Q\",\"answer\":\"A\"" + more + "}\n");
+    try {
+      Corpus::load(scratch("d.jsonl"), scratch("audio"));
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kUser);
+      return error.what();
+    }
+    return "no error";
+  };
+  const std::string labels = R"(,"old_label":"dog","new_label":"cat")";
+  EXPECT_EQ(error_of(labels + R"(,"kind":"reliability","instance":"1")"), "no error");
+  EXPECT_THAT(error_of(R"(,"old_label":"dog")"), testing::HasSubstr("d.jsonl:1: new_label: missing"));
+  EXPECT_THAT(error_of(R"(,"new_label":"cat")"), testing::HasSubstr("d.jsonl:1: old_label: missing"));
+  EXPECT_THAT(error_of(labels + R"(,"instance":"1")"), testing::HasSubstr("d.jsonl:1: kind"));
+  EXPECT_THAT(error_of(labels + R"(,"kind":"reliability")"), testing::HasSubstr("d.jsonl:1: instance"));
+  EXPECT_THAT(error_of(labels + R"(,"kind":"portability","instance":"1")"), testing::HasSubstr("got 'portability'"));
+}
+
+TEST(Corpus, HashCoversWhatAnItemDemonstrates) {
+  const auto hash = [](std::optional<DemonstratedEdit> edit) {
+    return Corpus({{std::nullopt, "Q", "A", "", "", std::move(edit)}}).hash();
+  };
+  EXPECT_NE(hash(std::nullopt), hash(DemonstratedEdit{"dog", "cat", "reliability", "1"}));
+  EXPECT_NE(hash(DemonstratedEdit{"dog", "cat", "reliability", "1"}),
+            hash(DemonstratedEdit{"dog", "cat", "reliability", "2"}));
+}
+
 TEST(Corpus, MistakesNameTheLine) {
   const auto error_of = [](const std::string& text) -> std::string {
     write_text(scratch("bad.jsonl"), text);

@@ -98,7 +98,8 @@ void refuse_shared_clips(const Corpus& corpus, const FactSet& facts) {
   }
 }
 
-FactSet fact_of(const std::filesystem::path& audio, const std::string& question, const std::string& answer) {
+FactSet fact_of(const std::filesystem::path& audio, const std::string& question, const std::string& answer,
+                const std::string& old_answer) {
   Fact fact;
   EditRequest& request = fact.request;
   request.id = "fact";
@@ -106,10 +107,14 @@ FactSet fact_of(const std::filesystem::path& audio, const std::string& question,
   request.clip = Clip::at(audio);
   request.question = question;
   request.options = parse_options(question).answers();
+  request.old_label = old_answer;
   request.new_label = answer;
   if (question.empty() || answer.empty()) throw user_error("a fact needs a question and an answer");
-  if (!request.options.empty() && find_label(request.options, answer) < 0)
-    throw user_error("the answer '{}' is none of the question's options: {}", answer, fmt::join(request.options, ", "));
+  if (same_label(answer, old_answer)) throw user_error("the old answer is '{}' too; there is nothing to edit", answer);
+  for (const std::string& given : {answer, old_answer})
+    if (!given.empty() && !request.options.empty() && find_label(request.options, given) < 0)
+      throw user_error("the answer '{}' is none of the question's options: {}", given,
+                       fmt::join(request.options, ", "));
   Probe probe;
   probe.id = request.id + "/reliability";
   probe.request_id = request.id;

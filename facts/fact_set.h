@@ -78,9 +78,11 @@ class FactSet {
   std::map<std::string, std::size_t> ignored_keys_;
 };
 
-// One fact given by hand, with its own question as its only probe. User error if the question or the answer is empty,
-// or the question lists options and the answer is none of them.
-FactSet fact_of(const std::filesystem::path& audio, const std::string& question, const std::string& answer);
+// One fact given by hand, with its own question as its only probe. `old_answer` may be empty: unknown. User error
+// if the question or the answer is empty, the answers are the same, or the question lists options and an answer is none
+// of them.
+FactSet fact_of(const std::filesystem::path& audio, const std::string& question, const std::string& answer,
+                const std::string& old_answer = "");
 
 // FactOptions::audio_root where it is not given.
 std::filesystem::path default_audio_root(const std::filesystem::path& facts_file);

@@ -79,7 +79,8 @@ CellResult parse_cell(const std::string& text, const std::string& place) {
     auto& numbers = result.notes.emplace_back();
     for (const auto& [key, values] : edit.items()) {
       if (!values.is_array()) throw object.error("notes", "expected lists of numbers");
-      for (const nlohmann::json& value : values) numbers[key].push_back(number_of(value));
+      std::vector<double>& list = numbers[key];  // there even if it is empty
+      for (const nlohmann::json& value : values) list.push_back(number_of(value));
     }
   }
   for (const nlohmann::json& answer : *answers) result.answers.push_back(parse_answer_line(answer.dump(), place));

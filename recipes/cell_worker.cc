@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "adapters/patch_arithmetic.h"
+#include "adapters/patch_memory.h"
 #include "learning/site_weight.h"
 #include "recipes/study_folder.h"
 
@@ -123,13 +124,15 @@ void CellWorker::edit_in_sequence(const Cell& cell, const std::vector<fs::path>&
   if (work_.cells.size() == 1) save_sum(current, requests);
 }
 
-// The stack as one patch on the base: the same model to within a rounding of f32 (adapters/patch_arithmetic.h).
+// The stack as one patch on the base: the same model to within a rounding of f32 (adapters/patch_arithmetic.h), with
+// what its patches remember.
 void CellWorker::save_sum(const Bundle& edited, std::span<const EditRequest> requests) const {
   Patch sum = diff(work_.base.view(), edited.view());
   sum.method = run_.recipe.method();
   sum.recipe = run_.recipe.resolved().dump();
   sum.facts = requests_text(requests);
   sum.seed = run_.recipe.seed();
+  remember_stack(sum, edited.view(), work_.base.view().patches().size());
   sum.save(run_.out / kPatchFile);
 }
 

@@ -1,6 +1,8 @@
 #include "recipes/edit_plan.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <map>
 #include <memory>
 #include <span>
 
@@ -13,12 +15,28 @@ namespace retune {
 
 namespace {
 
-// The corpus's item of the longest question.
-Corpus largest_item(const Corpus& corpus) {
-  return Corpus(
-      {*std::max_element(corpus.items().begin(), corpus.items().end(), [](const CorpusItem& a, const CorpusItem& b) {
-        return a.question.size() < b.question.size();
-      })});
+// The corpus's item of the longest question, and its demonstrations, of which an edit takes a few.
+Corpus rehearsed_part(const Corpus& corpus) {
+  const auto longest =
+      std::max_element(corpus.items().begin(), corpus.items().end(),
+                       [](const CorpusItem& a, const CorpusItem& b) { return a.question.size() < b.question.size(); });
+  std::vector<CorpusItem> items = {*longest};
+  for (const CorpusItem& item : corpus.items())
+    if (item.demonstrates) items.push_back(item);
+  return Corpus(std::move(items));
+}
+
+// Bytes of the sounds of the instance that has most: what a patch that shows one holds of them, at most.
+std::int64_t shown_bytes(const Corpus& corpus) {
+  std::map<std::string, std::int64_t> by_instance;
+  std::int64_t most = 0;
+  for (const CorpusItem& item : corpus.items()) {
+    if (!item.demonstrates || !item.clip) continue;
+    std::int64_t& bytes = by_instance[item.demonstrates->instance];
+    bytes += static_cast<std::int64_t>(std::filesystem::file_size(item.clip->locate()));
+    most = std::max(most, bytes);
+  }
+  return most;
 }
 
 // What run_edit puts to its Session for one fact.
@@ -30,8 +48,9 @@ void rehearse_edit(const EditRun& run, const EditWork& work, const Fact& fact, S
   ask(session, work.base, fact.probes, decoding);
   std::shared_ptr<const Patch> patch;
   try {
-    const std::optional<Corpus> corpus = work.corpus ? std::optional(largest_item(*work.corpus)) : std::nullopt;
-    const Prepared aids = work.editor->prepare(session, work.base, corpus ? &*corpus : nullptr);
+    const std::optional<Corpus> corpus = work.corpus ? std::optional(rehearsed_part(*work.corpus)) : std::nullopt;
+    Prepared aids = work.editor->prepare(session, work.base, corpus ? &*corpus : nullptr);
+    aids.corpus = work.corpus;  // an edit chooses from all of it
     patch = std::make_shared<const Patch>(
         work.editor->edit(session, work.base, std::span(&fact.request, 1), aids, Rng(run.recipe.seed())));
   } catch (const Error& error) {
@@ -80,7 +99,8 @@ EditPlan plan_edit(const EditRun& run, const SessionOptions& options) {
   plan.model_bytes = folder_bytes(run.model);
   plan.session_bytes = session_bytes(run, work, plan.questions, options);
   plan.memory_bytes = plan.model_bytes + plan.session_bytes + kCopiesWhileEditing * floats;
-  plan.disk_bytes = plan.cells * (floats + kBytesPerPatch) + plan.questions * kBytesPerAnswer;
+  const std::int64_t shown = work.corpus ? plan.edits * shown_bytes(*work.corpus) : 0;
+  plan.disk_bytes = plan.cells * (floats + kBytesPerPatch) + shown + plan.questions * kBytesPerAnswer;
   if (work.exported) {
     plan.exported_cell = work.cells[*work.exported].number;
     plan.disk_bytes += plan.model_bytes;

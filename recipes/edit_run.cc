@@ -1,5 +1,6 @@
 #include "recipes/edit_run.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -32,6 +33,16 @@ void check_mode(const Editor& editor, StudyMode mode, std::size_t facts) {
     throw user_error("method '{}' cannot edit a model that it has edited; use mode single or batch", info.word);
 }
 
+// The site itself, or for one without a weight the last before it that has one: what does not depend on that does not
+// depend on the site's value.
+const Site& weight_before(const SiteMap& map, const Site& site) {
+  const auto same = [&](const Site& other) { return other.name == site.name; };
+  auto at = std::find_if(map.sites.begin(), map.sites.end(), same);
+  if (!site.targets.empty() || at == map.sites.end()) return site;
+  while (at != map.sites.begin() && at->kind != Site::Kind::kLinear) --at;
+  return *at;
+}
+
 // Of what only the recipe and the facts name, too: the program checks its command line itself.
 void check_apart(const EditRun& run, const FactSet& facts) {
   check_output_apart(run.out, run.model);
@@ -53,7 +64,7 @@ EditWork::EditWork(const EditRun& run, ThreadPool& pool)
       sites(editor->sites(base)) {
   check_study_folder(run.out, run.existing);
   if (cells.empty()) throw user_error("there are no facts to edit");
-  if (sites.empty())
+  if (sites.empty() && editor->info().moves_weights)
     throw user_error("{}: the settings name no site to edit; name one of those that retune inspect lists",
                      run.recipe.name());
   check_mode(*editor, run.recipe.mode(), facts.facts().size());
@@ -86,7 +97,7 @@ std::vector<Probe> EditWork::probes_of(const Cell& cell) const {
 std::vector<std::string> EditWork::varying() const {
   std::set<std::string> names;
   for (const Site& site : sites)
-    for (const DeltaTarget& target : site.targets)
+    for (const DeltaTarget& target : weight_before(base.sites(), site).targets)
       for (const std::string& name : parameters_of(base.view(), target)) names.insert(name);
   return {names.begin(), names.end()};
 }

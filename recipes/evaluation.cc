@@ -7,6 +7,7 @@
 #include "eval/answer_log.h"
 #include "facts/json_text.h"
 #include "facts/probe_file.h"
+#include "lalm/context_folder.h"
 #include "recipes/clip_check.h"
 #include "recipes/forecast.h"
 #include "recipes/study_folder.h"
@@ -15,6 +16,12 @@
 namespace retune {
 
 namespace {
+
+// The model that is measured.
+Bundle model_of(const EvalRun& run) {
+  const Bundle bundle = Bundle::open(run.model);
+  return run.context ? with_context(bundle, load_context(*run.context)) : bundle;
+}
 
 struct Questions {
   std::vector<Probe> probes;
@@ -75,13 +82,14 @@ std::int64_t session_bytes(const Bundle& model, const Questions& asked, const As
 
 EvalReport run_eval(const EvalRun& run, Session& session) {
   std::vector<Probe> asked = probes_of(run);
-  const Bundle model = Bundle::open(run.model);
+  const Bundle model = model_of(run);
   std::optional<Bundle> base;
   if (run.base) base = Bundle::open(*run.base);
   std::optional<StagedFolder> staged;
   if (!run.out.empty()) {
     check_output_apart(run.out, run.model);
     if (run.base) check_output_apart(run.out, *run.base);
+    if (run.context) check_output_apart(run.out, *run.context);
     check_output_holds_no_clip(run.out, asked);
     staged.emplace(run.out, run.existing,
                    FolderMarks{.holds = {kResultsFile, kSummaryFile}, .holds_none = {kJournalFile}});  // not a study
@@ -118,7 +126,7 @@ EvalPlan plan_eval(const EvalRun& run, const SessionOptions& options) {
   const Questions asked = listened_to(run, probes_of(run), pool);
   plan.probes = static_cast<std::int64_t>(asked.probes.size());
   plan.questions = plan.probes * (run.base ? 2 : 1);
-  const Bundle model = Bundle::open(run.model);
+  const Bundle model = model_of(run);
   plan.model_bytes = folder_bytes(run.model);
   AskSettings decoding = run.decoding;
   if (run.base) {

@@ -17,9 +17,10 @@ namespace retune {
 
 struct EvalRun {
   std::filesystem::path model;
-  std::optional<std::filesystem::path> base = {};  // the unedited model; without it only correctness is measured
-  std::optional<FactSet> facts = {};               // either facts
-  std::vector<Probe> probes = {};                  // or plain probes
+  std::optional<std::filesystem::path> context = {};  // what it is told before every question (lalm/context_folder.h)
+  std::optional<std::filesystem::path> base = {};     // the unedited model; without it only correctness is measured
+  std::optional<FactSet> facts = {};                  // either facts
+  std::vector<Probe> probes = {};                     // or plain probes
   AskSettings decoding = {};
   MetricOptions metrics = {};
   // Gets results.jsonl and summary.json, whole or not at all; empty: nothing is written.

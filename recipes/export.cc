@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "facts/json_text.h"
+#include "lalm/context_folder.h"
 #include "lalm/proof_json.h"
 #include "recipes/study_folder.h"
 #include "tensor/error.h"
@@ -39,7 +40,13 @@ std::vector<std::string> proof_questions(const std::vector<Probe>& probes) {
   return questions;
 }
 
-std::int64_t prove_answers(const ExportRequest& request, const std::filesystem::path& folder, int threads,
+// What was exported, as another program would find it.
+Bundle reopened(const ExportedModel& exported) {
+  const Bundle bundle = Bundle::open(exported.folder);
+  return exported.context.empty() ? bundle : with_context(bundle, load_context(exported.context));
+}
+
+std::int64_t prove_answers(const ExportRequest& request, const ExportedModel& exported, int threads,
                            const Watch& watch) {
   const auto measured = last_answers(request.measured);
   std::vector<Probe> probes;
@@ -47,7 +54,7 @@ std::int64_t prove_answers(const ExportRequest& request, const std::filesystem::
     if (probes.size() < kProofAnswers && measured.contains(probe.id)) probes.push_back(probe);
   Session afresh({.threads = threads});
   const auto total = static_cast<std::int64_t>(probes.size());
-  const std::vector<Asked> answers = ask(afresh, Bundle::open(folder), probes, request.decoding, [&](std::size_t done) {
+  const std::vector<Asked> answers = ask(afresh, reopened(exported), probes, request.decoding, [&](std::size_t done) {
     watch.report({"export", static_cast<std::int64_t>(done), total});
   });
   for (std::size_t i = 0; i < probes.size(); ++i) {
@@ -65,6 +72,7 @@ Json proof_document(const ExportedModel& exported) {
   Json document = {{"schema", 1}};
   document.update(proof_json(exported.proof));
   document["answers_proven"] = exported.answers_proven;
+  if (!exported.context.empty()) document["context"] = kContextFolder;
   return document;
 }
 
@@ -81,11 +89,16 @@ ExportedModel export_model(const ExportRequest& request, Session& session, const
                         [&watch](std::int64_t done, std::int64_t total) {
                           watch.report({"write", done, total});
                         });
+  if (edited.context()) {
+    exported.context = request.out / kContextFolder;
+    save_context(edited, exported.context, Existing::kReplace);
+  }
   try {
-    exported.answers_proven = prove_answers(request, exported.folder, session.pool().threads(), watch);
+    exported.answers_proven = prove_answers(request, exported, session.pool().threads(), watch);
   } catch (...) {
     std::error_code ignored;
     std::filesystem::remove_all(exported.folder, ignored);  // not proven
+    if (!exported.context.empty()) std::filesystem::remove_all(exported.context, ignored);
     throw;
   }
   write_text(request.out / kProofFile, json_bytes(proof_document(exported), 2) + "\n");

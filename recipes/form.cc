@@ -29,14 +29,20 @@ Settings bound(const Setting& setting, double limit) {
   return limit;
 }
 
+Settings number_schema(const Setting& setting) {
+  Settings schema = {{"type", setting.type == Setting::Type::kNumber ? "number" : "integer"}};
+  if (setting.least) schema["minimum"] = bound(setting, *setting.least);
+  if (setting.most) schema["maximum"] = bound(setting, *setting.most);
+  if (setting.choices.empty()) return schema;
+  return {{"anyOf", {schema, text_schema(setting)}}};
+}
+
 Settings setting_schema(const Setting& setting) {
   Settings schema = Settings::object();
   switch (setting.type) {
     case Setting::Type::kNumber:
     case Setting::Type::kInteger:
-      schema["type"] = setting.type == Setting::Type::kNumber ? "number" : "integer";
-      if (setting.least) schema["minimum"] = bound(setting, *setting.least);
-      if (setting.most) schema["maximum"] = bound(setting, *setting.most);
+      schema = number_schema(setting);
       break;
     case Setting::Type::kBoolean:
       schema["type"] = "boolean";

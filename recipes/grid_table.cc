@@ -158,8 +158,8 @@ std::string grid_table(const GridReport& report) {
     }
     text += line(cells);
   }
-  for (const char* metric : kOverall) text += "\n" + attribute_table(report, metric);
-  return text + "\n" + attribute_table(report, "portability");
+  for (const char* metric : kOverall) text += fmt::format("\n{}", attribute_table(report, metric));
+  return text + fmt::format("\n{}", attribute_table(report, "portability"));
 }
 
 std::string timing_table(const GridReport& report) {

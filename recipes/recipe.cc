@@ -5,6 +5,7 @@
 #include "editors/registry.h"
 #include "facts/json_text.h"
 #include "recipes/grid_recipe.h"
+#include "recipes/hyper_recipe.h"
 #include "recipes/train_recipe.h"
 #include "tensor/error.h"
 
@@ -210,6 +211,25 @@ Form method_form(const std::string& method) {
   return {"settings", found.info.word + ": " + found.info.summary, found.settings, {}};
 }
 
+namespace {
+
+// Each kind of training has keys of its own.
+Settings train_schema() {
+  std::vector<std::pair<std::string, Form>> kinds = {{"lalm", train_recipe_form()}};
+  for (const HyperNetworkKind& kind : hyper_network_kinds()) kinds.emplace_back(kind.word, hyper_recipe_form(kind));
+  Settings words = Settings::array(), each = Settings::array();
+  for (const auto& [word, form] : kinds) {
+    words.push_back(word);
+    each.push_back({{"if", {{"properties", {{"train", {{"const", word}}}}}}}, {"then", json_schema(form)}});
+  }
+  return {{"type", "object"},
+          {"properties", {{"train", {{"type", "string"}, {"enum", std::move(words)}}}}},
+          {"required", Settings::array({"train"})},
+          {"allOf", std::move(each)}};
+}
+
+}  // namespace
+
 std::string recipe_schema() {
   Settings edit = json_schema(recipe_form());
   edit["properties"]["settings"] = {{"type", "object"}, {"description", "of the method"}};
@@ -219,12 +239,10 @@ std::string recipe_schema() {
     methods.push_back({{"if", {{"properties", {{"method", {{"const", word}}}}}}},
                        {"then", {{"properties", {{"settings", json_schema(method_form(word))}}}}}});
   edit["allOf"] = std::move(methods);
-  Settings train = json_schema(train_recipe_form());
-  train["required"] = Settings::array({"train"});
   const Settings schema = {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
                            {"title", "Retune recipe"},
                            {"if", {{"required", Settings::array({"train"})}}},
-                           {"then", std::move(train)},
+                           {"then", train_schema()},
                            {"else",
                             {{"if", {{"required", Settings::array({"study"})}}},
                              {"then", grid_recipe_schema()},

@@ -116,7 +116,7 @@ TEST(RecipeSchema, TheCommittedOneIsCurrent) {
 
 TEST(RecipeSchema, HoldsEverySettingOfEveryMethod) {
   const Settings schema = Settings::parse(recipe_schema());
-  const Settings& methods = schema.at("else").at("allOf");
+  const Settings& methods = schema.at("else").at("else").at("allOf");
   ASSERT_EQ(methods.size(), editing_methods().size());
   for (std::size_t i = 0; i < methods.size(); ++i) {
     const EditingMethod& method = editing_methods()[i];
@@ -130,7 +130,7 @@ TEST(RecipeSchema, HoldsEverySettingOfEveryMethod) {
 }
 
 TEST(Recipe, TheExamplesAreSound) {
-  for (const char* name : {"ft", "ft-connector", "rome", "r-rome"}) {
+  for (const char* name : {"ft", "ft-connector", "rome", "r-rome", "ke", "mend"}) {
     const Recipe recipe = Recipe::load(std::string("recipes/") + name + ".json");
     EXPECT_NO_THROW(make_editor(recipe.method(), recipe.settings()));
   }

@@ -172,6 +172,7 @@ EditReport run_edit(const EditRun& run, Session& session) {
     for (const fs::path& path : patch_paths(cell, run.recipe.mode())) request.patches.push_back(run.out / path);
     ExportedModel exported = export_model(request, session, run.watch);
     report.bundle = exported.folder;
+    report.context = exported.context;
     report.answers_proven = exported.answers_proven;
     report.proof = std::move(exported.proof);
   }

@@ -13,6 +13,7 @@
 //   results.jsonl              every answer, in the order of cells (eval/answer_log.h)
 //   summary.json               the metrics (eval/metric_report.h), and what each edit noted
 //   bundle/, proof.json        where a model is exported
+//   context/                   what an exported model is told before every question, by an in-context method
 //   timing.jsonl               machine facts, the only file that differs between runs
 // The same recipe, model, facts and seed give the same bytes, however often the run was interrupted.
 #pragma once
@@ -37,6 +38,7 @@ struct EditReport {
   std::optional<BundleProof> proof;  // of the exported model
   std::int64_t answers_proven = 0;   // probes that the exported model, opened afresh, answered as measured
   std::filesystem::path bundle;      // where it lies; empty if none was exported
+  std::filesystem::path context;     // the prompt that goes with it, of an in-context method; else empty
 };
 
 // User errors (before anything is written): a folder that may not be used or that holds what is read, a mode that the

@@ -15,8 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 
 // What a study writes beside its journal.
-constexpr const char* kStudyFiles[] = {kRecipeFile, kResultsFile,  kSummaryFile, kProofFile,
-                                       kTimingFile, kBundleFolder, kPatchFile,   kEditsFolder};
+constexpr const char* kStudyFiles[] = {kRecipeFile,   kResultsFile, kSummaryFile, kProofFile,    kTimingFile,
+                                       kBundleFolder, kPatchFile,   kEditsFolder, kContextFolder};
 
 bool holds_cells(const std::vector<std::string>& entries) {
   return std::any_of(entries.begin(), entries.end(), [](const std::string& entry) { return entry != kCheckedEntry; });

@@ -19,6 +19,7 @@ inline constexpr const char* kSummaryFile = "summary.json";
 inline constexpr const char* kProofFile = "proof.json";
 inline constexpr const char* kTimingFile = "timing.jsonl";
 inline constexpr const char* kBundleFolder = "bundle";
+inline constexpr const char* kContextFolder = "context";
 inline constexpr const char* kEditsFolder = "edits";
 inline constexpr const char* kPatchFile = "patch.h5";
 

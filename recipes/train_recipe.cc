@@ -6,7 +6,9 @@
 #include <variant>
 
 #include "facts/json_text.h"
+#include "learning/hyper_network.h"
 #include "tensor/error.h"
+#include "tensor/nearest_word.h"
 
 namespace retune {
 
@@ -146,12 +148,25 @@ T read(const Field<T> (&fields)[N], const Settings& resolved, T start) {
   return filled(std::span<const Field<T>>(fields), resolved, std::move(start));
 }
 
+// What is trained, in the words of every kind of training recipe.
+void check_kind(const std::string& name, const Settings& given) {
+  std::vector<std::string> words = {"lalm"};
+  for (const HyperNetworkKind& kind : hyper_network_kinds()) words.push_back(kind.word);
+  const auto train = given.find("train");
+  if (train == given.end())
+    throw user_error("{}: 'train' is missing; it must say one of '{}'", name, fmt::join(words, "', '"));
+  if (!train->is_string() || *train == words[0]) return;
+  const std::string word = train->get<std::string>();
+  throw user_error("{}: 'train' must be one of '{}', got '{}'; did you mean '{}'?", name, fmt::join(words, "', '"),
+                   word, nearest_word(word, words));
+}
+
 Settings resolve_train_recipe(const Settings& given, const std::string& name) {
   Form form = train_recipe_form();
   if (given.contains("method") && !given.contains("train"))
     throw user_error("{}: this is an edit recipe, expected a training recipe; give it to retune edit", name);
+  check_kind(name, given);
   check_keys(form, name, given);
-  if (!given.contains("train")) throw user_error("{}: 'train' is missing; it must say 'lalm'", name);
   if (!given.contains("synth")) std::erase_if(form.parts, [](const Form& part) { return part.key == "synth"; });
   return resolve(form, name, given);
 }

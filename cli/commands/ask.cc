@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <memory>
 
 #include "audio/waveform.h"
 #include "cli/arguments.h"
@@ -10,6 +11,8 @@
 #include "eval/text_table.h"
 #include "facts/option_list.h"
 #include "lalm/answer.h"
+#include "lalm/context.h"
+#include "lalm/context_folder.h"
 #include "tensor/error.h"
 
 namespace retune {
@@ -36,12 +39,11 @@ std::optional<Waveform> heard_clip(const Arguments& arguments, const Bundle& bun
 Prompt prompt_of(const Arguments& arguments, Session& session, const Bundle& bundle,
                  const std::optional<Waveform>& clip) {
   if (!arguments.given("prompt")) return prompt_for(session, bundle, arguments.text("question"), clip);
-  // The template's prompt knows how many rows the clip has.
-  const Prompt templated = prompt_for(session, bundle, "", clip);
+  const Feed audio = clip ? audio_feed(bundle, *clip) : Feed{};
   std::vector<std::int64_t> rows;
-  if (clip) rows.push_back(static_cast<std::int64_t>(templated.audio_rows.size()));
+  if (clip) rows.push_back(encoder_rows(session, bundle, audio));
   Prompt raw = make_raw_prompt(bundle.tokenizer(), bundle.placeholder(), arguments.text("prompt"), rows);
-  raw.audio = templated.audio;
+  raw.audio = audio;
   return raw;
 }
 
@@ -70,12 +72,31 @@ void print_answer(const Json& document, std::ostream& out) {
   out << "\n" << text_table(rows);
 }
 
+// The bundle as the command line changes it.
+Bundle edited(Bundle bundle, const Arguments& arguments) {
+  for (const std::string& path : arguments.texts("patch"))
+    bundle = bundle.with(std::make_shared<const Patch>(Patch::load(path)));
+  if (!arguments.given("context")) return bundle;
+  if (arguments.given("prompt"))
+    throw user_error("ask: --prompt is the whole prompt, which nothing stands before; give --question or no --context");
+  return with_context(bundle, load_context(arguments.path("context")));
+}
+
+void tell_left_out(const Bundle& bundle, const Prompt& prompt, Console& console) {
+  if (prompt.left_out > 0)
+    console.info(fmt::format("{} of {} demonstrations were left out: the decoder has {} positions", prompt.left_out,
+                             bundle.context()->context.demonstrations().size(), bundle.decoder().positions));
+}
+
 Answer answered(const Arguments& arguments, Session& session, const Bundle& bundle, const std::optional<Waveform>& clip,
                 Console& console) {
   WorkBar bar(console, "read");
   bar.follow(session);
-  bar.expect_runs(clip ? 3 : 1);  // the encoder, the clip's share of the prompt, the rest
+  // The encoder, the clip's share of the prompt, the rest; before them the same of each clip in a context.
+  const std::size_t told = bundle.context() ? 2 * bundle.context()->sounds.size() + 1 : 0;
+  bar.expect_runs(static_cast<std::int64_t>(told) + (clip ? 3 : 1));
   const Prompt prompt = prompt_of(arguments, session, bundle, clip);
+  tell_left_out(bundle, prompt, console);
   AnswerOptions options;
   options.max_new_tokens = arguments.integer("max_new_tokens");
   options.options = arguments.texts("options");
@@ -100,7 +121,7 @@ int ask(const Arguments& arguments, Console& console) {
     throw user_error(
         "ask: give either --question, which the bundle's template is put around, or --prompt, as it stands");
   check_texts(arguments);
-  const Bundle bundle = Bundle::open(arguments.path("BUNDLE"));
+  const Bundle bundle = edited(Bundle::open(arguments.path("BUNDLE")), arguments);
   Session session(session_options(arguments));
   const std::optional<Waveform> clip = heard_clip(arguments, bundle, console);
   const Json document = answer_json(answered(arguments, session, bundle, clip, console));
@@ -126,6 +147,10 @@ Command ask_command() {
                  .meaning = "instead of a question: the whole prompt as the decoder is to read it, with the bundle's "
                             "placeholder where the clip goes"},
                 {.name = "options", .type = Flag::Type::kTexts, .meaning = "answers to score"},
+                {.name = "patch", .type = Flag::Type::kTexts, .meaning = "patch files to put on it, bottom first"},
+                {.name = "context",
+                 .type = Flag::Type::kPath,
+                 .meaning = "what to tell it before the question: the folder that an in-context method exported"},
                 {.name = "max_new_tokens",
                  .type = Flag::Type::kInteger,
                  .fallback = "256",

@@ -17,7 +17,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 bool names_one_fact(const Arguments& arguments) {
-  return arguments.given("audio") || arguments.given("question") || arguments.given("answer");
+  return arguments.given("audio") || arguments.given("question") || arguments.given("answer") ||
+         arguments.given("old_answer");
 }
 
 Recipe recipe_from(const Arguments& arguments) {
@@ -38,7 +39,8 @@ FactSet facts_from(const Arguments& arguments, const Recipe& recipe) {
     for (const char* name : {"audio", "question", "answer"})
       if (!arguments.given(name))
         throw user_error("edit: one fact needs --audio, --question and --answer; --{} is missing", name);
-    return fact_of(arguments.path("audio"), arguments.text("question"), arguments.text("answer"));
+    return fact_of(arguments.path("audio"), arguments.text("question"), arguments.text("answer"),
+                   arguments.text("old_answer"));
   }
   if (!arguments.given("facts") && !recipe.facts())
     throw user_error("edit: no facts: give --facts, or --audio, --question and --answer, or \"facts\" in the recipe");
@@ -78,8 +80,9 @@ void print_plan(const EditPlan& plan, const Arguments& arguments, Console& conso
     console.print(document);
     return;
   }
-  console.out() << fmt::format("would make {} edits in {} cells and ask {} probes, {} questions in all\nat\n",
-                               plan.edits, plan.cells, plan.probes, plan.questions);
+  console.out() << fmt::format("would make {} edits in {} cells and ask {} probes, {} questions in all\n{}\n",
+                               plan.edits, plan.cells, plan.probes, plan.questions,
+                               plan.sites.empty() ? "no weight moves" : "at");
   for (const std::string& site : plan.sites) console.out() << "  " << site << "\n";
   console.out() << fmt::format("model: {}; memory: about {}, of it computed and kept values {}; disk: up to {}\n",
                                size_text(plan.model_bytes), size_text(plan.memory_bytes), size_text(plan.session_bytes),
@@ -95,12 +98,16 @@ void print_report(const EditReport& report, const Arguments& arguments, Console&
     if (report.proof) document["proof"] = proof_json(*report.proof);
     if (report.proof) document["proof"]["answers_proven"] = report.answers_proven;
     if (!report.bundle.empty()) document["bundle"] = report.bundle.string();
+    if (!report.context.empty()) document["context"] = report.context.string();
     console.print(document);
     return;
   }
   console.out() << report_table(report.metrics);
   if (!report.proof) return;
   console.out() << "\n" << report.bundle.string() << "\n" << proof_text(*report.proof);
+  if (!report.context.empty())
+    console.out() << fmt::format("{}: what stands before every question; ask with retune ask --context\n",
+                                 report.context.string());
   console.out() << fmt::format("opened afresh, it answers {} probes as measured\n", report.answers_proven);
 }
 
@@ -141,6 +148,7 @@ Command edit_command() {
            {.name = "audio", .type = Flag::Type::kPath, .meaning = "of one fact without probes: its clip"},
            {.name = "question", .meaning = "of one fact: what is asked"},
            {.name = "answer", .meaning = "of one fact: what is to be answered"},
+           {.name = "old_answer", .meaning = "of one fact: what was answered so far, where a method tells it"},
            {.name = "mode",
             .meaning =
                 "each edit alone, all in one patch, or one upon the other; not given: the recipe's, of one fact batch",

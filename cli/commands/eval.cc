@@ -19,6 +19,7 @@ EvalRun run_from(const Arguments& arguments) {
   EvalRun run;
   run.model = arguments.path("BUNDLE");
   if (arguments.given("base")) run.base = arguments.path("base");
+  if (arguments.given("context")) run.context = arguments.path("context");
   if (arguments.given("facts")) {
     const auto file = arguments.path("facts");
     run.facts = FactSet::load(file, {.audio_root = audio_root(arguments, file)});
@@ -84,6 +85,9 @@ Command eval_command() {
       .flags =
           {{.name = "facts", .type = Flag::Type::kPath, .meaning = "facts in SAKE's JSON (docs/formats/facts.md)"},
            {.name = "base", .type = Flag::Type::kPath, .meaning = "the unedited bundle; without it: correctness only"},
+           {.name = "context",
+            .type = Flag::Type::kPath,
+            .meaning = "what to tell it before every question: the folder that an in-context method exported"},
            {.name = "probes", .type = Flag::Type::kPath, .meaning = "instead of facts: a probe file, JSON Lines"},
            {.name = "limit", .type = Flag::Type::kInteger, .meaning = "edits or probes, the first so many", .least = 1},
            {.name = "max_new_tokens",

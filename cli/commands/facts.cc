@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <optional>
 #include <set>
 
 #include "cli/arguments.h"
@@ -11,6 +12,7 @@
 #include "cli/interrupt.h"
 #include "cli/session_flags.h"
 #include "eval/text_table.h"
+#include "facts/demonstrations.h"
 #include "recipes/clip_check.h"
 #include "weights/external_data.h"
 
@@ -78,9 +80,21 @@ void print_facts(const Json& document, std::ostream& out) {
       rows[row].push_back(std::to_string(counts["probes"].value(rows[row][0], std::size_t{0})));
   }
   out << text_table(rows);
+  if (document.contains("demonstrations"))
+    out << fmt::format("\n{} demonstrations written\n", document["demonstrations"].get<std::size_t>());
   for (const auto& [key, count] : document["ignored_keys"].items())
     out << fmt::format("nothing reads the key '{}' ({} times); is it misspelt?\n", printable(key),
                        count.get<std::size_t>());
+}
+
+// Writes the facts as demonstrations where that is asked for. How many, or nothing.
+std::optional<std::size_t> write_demonstrations(const Arguments& arguments, const FactSet& facts) {
+  if (!arguments.given("demonstrations")) return std::nullopt;
+  for (const std::string& file : arguments.texts("held_out"))
+    refuse_held_out_clips(facts, FactSet::load(file, {.audio_root = audio_root(arguments, file)}));
+  const Corpus corpus = demonstrations_of(facts);
+  corpus.save(arguments.path("demonstrations"));
+  return corpus.items().size();
 }
 
 int facts(const Arguments& arguments, Console& console) {
@@ -91,7 +105,9 @@ int facts(const Arguments& arguments, Console& console) {
     ThreadPool pool(static_cast<int>(arguments.integer("threads")));
     check_clips(set.clips(), pool, watch(console, guard));
   }
-  const Json document = facts_json(set, file.string());
+  Json document = facts_json(set, file.string());
+  const auto demonstrations = write_demonstrations(arguments, set);
+  if (demonstrations) document["demonstrations"] = *demonstrations;
   if (arguments.on("json"))
     console.print(document);
   else
@@ -108,6 +124,14 @@ Command facts_command() {
           "Reads, checks and counts facts in SAKE's JSON (docs/formats/facts.md). Their clips may be missing, unless "
           "--audio_root says where they must be: then each must be sound that is not silent.",
       .positionals = {{.name = "FILE", .meaning = "the facts"}},
+      .flags = {{.name = "demonstrations",
+                 .type = Flag::Type::kOutputFile,
+                 .meaning =
+                     "write training facts as demonstrations of their edits, for in-context methods: JSON Lines"},
+                {.name = "held_out",
+                 .type = Flag::Type::kTexts,
+                 .meaning = "facts that are to be tested with: a clip that they share is an error"},
+                {.name = "force", .type = Flag::Type::kSwitch, .meaning = "replace the file if it is there"}},
       .example =
           "retune facts demo/facts.json --audio_root demo/audio\n\n"
           "demo/facts.json: 24 edits in 1 sequence, 240 probes, 96 clips (96 found)\n\n"

@@ -76,14 +76,35 @@ int write_bundle(const Bundle& bundle, const Arguments& arguments, Console& cons
 
 int apply(const Arguments& arguments, Console& console) {
   const Bundle base = Bundle::open(arguments.path("BUNDLE"));
-  return write_bundle(patched(base, arguments, console), arguments, console);
+  const Bundle edited = patched(base, arguments, console);
+  if (edited.context())
+    throw user_error(
+        "patch apply: these patches change what stands before a question, which no bundle holds; ask with retune ask "
+        "{} "
+        "--patch {}",
+        arguments.text("BUNDLE"), fmt::join(arguments.texts("PATCH"), ","));
+  return write_bundle(edited, arguments, console);
+}
+
+// That `edited` is `bundle` as it would be exported: with nodes added, files are compared, not weights.
+void require_same_files(const Bundle& edited, const Bundle& bundle, const Arguments& arguments) {
+  Session session(session_options(arguments));
+  try {
+    prove_bundle(bundle, edited.folder(), session, {.questions = {}, .mode = ProofMode::kFull});
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kProof) throw;
+    throw user_error("{} is not {} with these patches: {}", arguments.text("BUNDLE"), arguments.text("base"),
+                     error.what());
+  }
 }
 
 // The base is needed: what rounding to the stored type lost cannot be subtracted again.
 int revert(const Arguments& arguments, Console& console) {
   const Bundle edited = Bundle::open(arguments.path("BUNDLE"));
   const Bundle bundle = patched(Bundle::open(arguments.path("base")), arguments, console);
-  const std::vector<std::string> others = [&] {
+  const bool adds_nodes = !bundle.additions().empty();
+  if (adds_nodes) require_same_files(edited, bundle, arguments);
+  const std::vector<std::string> others = adds_nodes ? std::vector<std::string>{} : [&] {
     WorkBar bar(console, "compare");
     return differing_parameters(edited.view(), bundle.view(), bar.parts("compare"));
   }();

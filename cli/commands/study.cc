@@ -36,8 +36,8 @@ int plan(const Arguments& arguments, Console& console) {
     return 0;
   }
   for (const GridVariant& variant : recipe.variants())
-    console.out() << fmt::format("{}  {}{}\n", variant.name, variant.recipe.method(),
-                                 variant.chosen.empty() ? "" : "  " + variant.chosen.dump());
+    console.out() << fmt::format("{}  {}  {}\n", variant.name, variant.recipe.method(),
+                                 variant.chosen.empty() ? "" : variant.chosen.dump());
   return 0;
 }
 
