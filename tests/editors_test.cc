@@ -46,7 +46,8 @@ class Editors : public testing::Test {
     std::vector<CorpusItem> items;
     for (const char* sound : {"moo.wav", "mew.wav"})
       for (const char* answer : {"cow", "cat", "dog"}) items.push_back({clip(sound), kQuestion, answer, "Animal", ""});
-    items.push_back({std::nullopt, kTextQuestion, "elephant", "", ""});
+    items.push_back(
+        {std::nullopt, kTextQuestion, "elephant", "", "", DemonstratedEdit{"cow", "cat", "text_locality", "Animal-0"}});
     return Corpus(std::move(items));
   }
 
@@ -126,9 +127,11 @@ TEST_F(Editors, ZeroStrengthIsTheIdentity) {
 }
 
 TEST_F(Editors, NoRequestsAreNoChange) {
+  const Corpus data = corpus();
   for (const EditingMethod& method : editing_methods()) {
     const auto editor = make_editor(method.info.word, Settings::object());
-    EXPECT_TRUE(editor->edit(session_, base_, {}, editor->prepare(session_, base_, nullptr), Rng(1)).deltas.empty());
+    const Patch patch = editor->edit(session_, base_, {}, editor->prepare(session_, base_, &data), Rng(1));
+    EXPECT_TRUE(patch.deltas.empty() && patch.inserts.empty() && !patch.context) << method.info.word;
   }
 }
 
@@ -448,12 +451,12 @@ TEST_F(Editors, SecondMomentsCountEveryTokenOnceAndResumeToTheSameBytes) {
   EXPECT_GT(whole.classes[static_cast<std::size_t>(TokenClass::kTemplate)].tokens, 0);
 
   int asked = 0;
-  MomentOptions options{folder_ / "moment.checkpoint", 2, [&] { return ++asked < 3; }};
+  MomentOptions options{{folder_ / "moment.checkpoint"}, 2, [&] { return ++asked < 3; }};
   EXPECT_THROW(measure_second_moment(session_, base_, site, data, options), Error);
-  EXPECT_TRUE(fs::exists(options.checkpoint));
+  EXPECT_TRUE(fs::exists(options.checkpoints[0]));
   options.go_on = nullptr;
   const SecondMoment resumed = measure_second_moment(session_, base_, site, data, options);
-  EXPECT_FALSE(fs::exists(options.checkpoint));
+  EXPECT_FALSE(fs::exists(options.checkpoints[0]));
   for (std::size_t c = 0; c < kTokenClasses; ++c) EXPECT_EQ(resumed.classes[c].sum, whole.classes[c].sum);
   EXPECT_NO_THROW(check_belongs(whole, with(base_, edit("ft", {{"steps", 2}})), site));
   EXPECT_THROW(check_belongs(whole, base_, base_.site("decoder.block.2.mlp.down")), Error);

@@ -97,10 +97,11 @@ class Lalm(torch.nn.Module):
         half = x.shape[-1] // 2
         return x * cos + torch.cat((-x[..., half:], x[..., :half]), -1) * sin
 
-    def forward(self, ids, mask, audio=None, at_mlp=None):
+    def forward(self, ids, mask, audio=None, at_mlp=None, at_residual=None):
         """ids i64 [B, S], mask i64 [B, S], audio f32 [N, mels, F] for the first rows that hold placeholders -> logits [B, S, V]
 
-        at_mlp(block, key, value) sees a block's down-projection, its input and output, and says what goes on from there.
+        at_mlp(block, key, value) sees a block's down-projection, its input and output, and says what goes on from there;
+        at_residual(block, x) likewise the residual stream after a block.
         """
         x = F.embedding(ids, self.w["model.embed_tokens.weight"])
         if audio is not None:
@@ -126,6 +127,7 @@ class Lalm(torch.nn.Module):
             key = F.silu(self.linear(m + ".mlp.gate_proj", n)) * self.linear(m + ".mlp.up_proj", n)
             value = self.linear(m + ".mlp.down_proj", key)
             x = x + (value if at_mlp is None else at_mlp(i, key, value))
+            x = x if at_residual is None else at_residual(i, x)
         return self.linear("lm_head", self.rms_norm("model.norm", x))
 
 

@@ -28,6 +28,11 @@ const conversations = [
   { messages: [{ role: "user", content: [clip, text("One")] }, { role: "assistant", content: [text("A cat.")] },
       { role: "user", content: [clip, clip, text("Two, three {user} {{ x }}")] }], add_generation_prompt: true },
   { messages: [{ role: "user", content: [text("  \n 2 + 2?\n")] }, { role: "assistant", content: [text("4")] }], add_generation_prompt: false },
+  // What an in-context method puts before a question (tests/in_context_test.cc).
+  { messages: [{ role: "system", content: [text("Edits:\ndog → cat\npig → cow\nObey.")] },
+      { role: "user", content: [clip, text("\nWhich?")] }, { role: "assistant", content: [text("cat")] },
+      { role: "user", content: [text("2 + 2?")] }, { role: "assistant", content: [text("4")] },
+      { role: "user", content: [clip, text("\nAnd this?")] }], add_generation_prompt: true },
 ];
 
 const flat = (parts) => parts.map((part) => (part.type === "audio" ? "<|audio|>" : part.text)).join("");
