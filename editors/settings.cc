@@ -58,9 +58,9 @@ void check_value(std::string_view method, const Setting& setting, const Settings
   }
   if (value.is_string() && !setting.choices.empty() &&
       std::find(setting.choices.begin(), setting.choices.end(), value.get<std::string>()) == setting.choices.end())
-    throw user_error("{}: setting '{}' must be one of {}, got {}; did you mean '{}'?", method, setting.name,
-                     fmt::join(setting.choices, ", "), value.dump(),
-                     nearest_word(value.get<std::string>(), setting.choices));
+    throw user_error("{}: setting '{}' must be {}one of {}, got {}; did you mean '{}'?", method, setting.name,
+                     setting.type == Setting::Type::kNumber ? "a number or " : "", fmt::join(setting.choices, ", "),
+                     value.dump(), nearest_word(value.get<std::string>(), setting.choices));
 }
 
 }  // namespace

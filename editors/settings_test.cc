@@ -45,6 +45,23 @@ TEST(Settings, TypeRangeAndChoiceAreChecked) {
   EXPECT_THAT(refusal(Settings::array({1})), testing::HasSubstr("object"));
 }
 
+TEST(Settings, AWordMayStandForANumber) {
+  const std::vector<Setting> radius = {{"radius", Setting::Type::kNumber, "auto", 0, 9, {"auto"}, "how far"}};
+  EXPECT_EQ(resolve_settings("grace", radius, Settings::object()).at("radius"), "auto");
+  EXPECT_EQ(resolve_settings("grace", radius, {{"radius", 2.5}}).at("radius"), 2.5);
+  for (const auto& [value, words] : std::vector<std::pair<Settings, const char*>>{
+           {"atuo", "must be a number or one of auto, got \"atuo\"; did you mean 'auto'?"},
+           {true, "must be a number, got true"},
+           {10, "must be at least 0 and at most 9"}}) {
+    try {
+      resolve_settings("grace", radius, {{"radius", value}});
+      ADD_FAILURE() << value;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), testing::HasSubstr(words));
+    }
+  }
+}
+
 TEST(Settings, AListOfTextsMayBeOneText) {
   EXPECT_THAT(texts_of(resolve_settings("ft", some(), Settings::object()), "sites"), testing::ElementsAre("connector"));
   EXPECT_THAT(texts_of(resolve_settings("ft", some(), {{"sites", {"a", "b"}}}), "sites"),
