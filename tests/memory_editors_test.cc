@@ -64,7 +64,8 @@ class MemoryEditors : public testing::Test {
     AnswerOptions options;
     options.max_new_tokens = 0;
     options.expected = label;
-    return answer(session_, bundle, prompt(name), options).forced_nll;
+    const Prompt asked = prompt_for(session_, bundle, kTinyQuestion, load_waveform(scratch_ / (name + ".wav")));
+    return answer(session_, bundle, asked, options).forced_nll;
   }
   std::vector<double> key(const std::string& name) {
     const PromptView view = view_prompt(session_, *base_, kTinyQuestion, load_waveform(scratch_ / (name + ".wav")));
@@ -468,6 +469,40 @@ TEST_F(Wise, APatchIsTheSameAfterAFileAndWithAnyNumberOfThreads) {
   }
   EXPECT_EQ(ids[1], ids[0]);
   EXPECT_EQ(ids[2], ids[0]);
+}
+
+// --- 16 bits ---
+
+TEST_F(MemoryEditors, ModelsIn16BitsAreEditedToo) {
+  for (const DType type : {DType::kF16, DType::kBF16}) {
+    SCOPED_TRACE(dtype_name(type));
+    const std::filesystem::path folder = scratch_ / std::string(dtype_name(type));
+    write_tiny_bundle(folder, {.stored = type, .arithmetic = type});
+    const Bundle half = Bundle::open(folder);
+    const std::vector<EditRequest> what = {request("moo", "cat")};
+    for (const auto& [method, settings] :
+         std::vector<std::pair<std::string, Settings>>{{"grace",
+                                                        {{"site", kSite},
+                                                         {"epsilon_init", 0.2 * apart(key("moo"), key("mew"))},
+                                                         {"init", "warm"},
+                                                         {"steps", 60},
+                                                         {"learning_rate", 0.2}}},
+                                                       {"wise",
+                                                        {{"site", kSite},
+                                                         {"steps", 20},
+                                                         {"learning_rate", 0.3},
+                                                         {"mask_ratio", 0.4},
+                                                         {"alpha", 0.3},
+                                                         {"beta", 2.0},
+                                                         {"gamma", 1.0},
+                                                         {"context_mode", "none"}}}}) {
+      SCOPED_TRACE(method);
+      const Bundle edited = with(half, edit(method, settings, what, half));
+      EXPECT_LT(nll(edited, "moo", "cat"), 0.8 * nll(half, "moo", "cat"));
+      const Prompt text = text_prompt();
+      EXPECT_TRUE(identical(logits(half, text), logits(edited, text)));
+    }
+  }
 }
 
 }  // namespace
