@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 #include <stdexcept>
 #include <utility>
 
 #include "adapters/patch_memory.h"
 #include "editors/mechanisms/closed_form.h"
 #include "editors/mechanisms/context_views.h"
+#include "editors/mechanisms/site_pattern.h"
 #include "learning/gradient_factors.h"
 #include "tensor/error.h"
 
@@ -41,14 +41,8 @@ class UltraEdit : public Editor {
   const Settings& settings() const override { return settings_; }
 
   std::vector<Site> sites(const Bundle& bundle) const override {
-    std::vector<Site> found;
-    std::set<std::string> names;
-    for (const std::string& part : texts_of(settings_, "sites"))
-      for (Site& site : bundle.sites_in(part_in(bundle.sites(), part)))
-        if (site.kind == Site::Kind::kLinear && names.insert(site.name).second) {
-          require_editable(site);
-          found.push_back(std::move(site));
-        }
+    std::vector<Site> found = linear_sites(bundle, texts_of(settings_, "sites"));
+    for (const Site& site : found) require_editable(site);
     return found;
   }
 

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "graph/optimizer.h"
+#include "learning/gradient_sum.h"
 #include "learning/site_weight.h"
 #include "learning/tuned_weights.h"
 #include "tensor/error.h"
@@ -85,16 +86,7 @@ FineTuningResult fine_tune(Session& session, const Bundle& bundle, const LossGra
   if (lessons.empty()) throw user_error("fine-tuning needs at least one lesson");
   TunedWeights weights(bundle, sites);
   const std::map<std::string, Tensor> anchors = anchors_of(bundle, sites, options);
-  // The whole sequence: a weight acts at every position, and the prefix's cache would be that of the weights before the
-  // edit.
-  std::vector<SuffixRequest> requests;
-  for (const Lesson& lesson : lessons) {
-    SuffixRequest suffix = lesson_request(session, bundle, losses, lesson, 0, weights.names());
-    suffix.request.outputs = {kLessonLoss};
-    suffix.request.loss = kLessonLoss;
-    suffix.request.wrt = weights.names();
-    requests.push_back(std::move(suffix));
-  }
+  std::vector<SuffixRequest> requests = gradient_requests(session, bundle, losses, lessons, weights.names());
   FineTuningResult result;
   Adam adam({.learning_rate = options.learning_rate});
   for (std::int64_t step = 0; step < options.steps; ++step) {

@@ -12,4 +12,17 @@ void add_gradient(GradientSums& sums, const std::string& name, const Tensor& gra
   it->second = std::move(sum);
 }
 
+std::vector<SuffixRequest> gradient_requests(Session& session, const Bundle& bundle, const LossGraphs& losses,
+                                             std::span<const Lesson> lessons, const std::vector<std::string>& leaves) {
+  std::vector<SuffixRequest> requests;
+  for (const Lesson& lesson : lessons) {
+    SuffixRequest suffix = lesson_request(session, bundle, losses, lesson, 0, leaves);
+    suffix.request.outputs = {kLessonLoss};
+    suffix.request.loss = kLessonLoss;
+    suffix.request.wrt = leaves;
+    requests.push_back(std::move(suffix));
+  }
+  return requests;
+}
+
 }  // namespace retune

@@ -162,14 +162,7 @@ LowRankResult tune_low_rank(Session& session, const Bundle& bundle, const LossGr
   result.adapter = start;
   if (options.steps == 0) return result;
   AdapterInTraining adapter(sites, start);
-  std::vector<SuffixRequest> requests;
-  for (const Lesson& lesson : lessons) {
-    SuffixRequest suffix = lesson_request(session, bundle, paths, lesson, 0, adapter.names());
-    suffix.request.outputs = {kLessonLoss};
-    suffix.request.loss = kLessonLoss;
-    suffix.request.wrt = adapter.names();
-    requests.push_back(std::move(suffix));
-  }
+  std::vector<SuffixRequest> requests = gradient_requests(session, bundle, paths, lessons, adapter.names());
   const PathMasks masks(session, bundle, sites, lessons, options.dropout, rng.fork("dropout"));
   masks.announce(requests);
   Adam adam({.learning_rate = options.learning_rate, .weight_decay = options.weight_decay});
