@@ -1,6 +1,7 @@
 #include "graph/plan.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "graph/canonicalize.h"
 #include "graph/differentiate.h"
@@ -159,7 +160,7 @@ Plan make_plan(const Graph& graph, const Request& request, ThreadPool& pool, std
   concrete.outputs = plan.outputs;
   for (const ValueId id : plan.gradients)
     if (id != kNoValue) concrete.outputs.push_back(id);
-  if (!request.loss.empty()) concrete = rematerialize(concrete, forward, activation_bytes);
+  if (!request.loss.empty()) concrete = rematerialize(std::move(concrete), forward, activation_bytes);
   plan.graph = prune(concrete);
   std::size_t next = 0;
   for (ValueId& id : plan.outputs) id = plan.graph.outputs[next++];

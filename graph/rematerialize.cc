@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -216,11 +217,11 @@ std::int64_t peak_bytes(const Graph& graph) {
   return peak;
 }
 
-Graph rematerialize(const Graph& graph, std::size_t forward, std::int64_t budget) {
+Graph rematerialize(Graph graph, std::size_t forward, std::int64_t budget) {
   std::int64_t least = peak_bytes(graph);
   if (least <= budget) return graph;
   const ForwardPass pass(graph, forward);
-  Graph best = graph;
+  std::optional<Graph> best;
   std::size_t previous = 0;
   for (std::size_t segments = 2; segments <= forward; segments += (segments + 1) / 2) {
     const std::vector<std::size_t> cuts = pass.cuts(segments);
@@ -233,7 +234,7 @@ Graph rematerialize(const Graph& graph, std::size_t forward, std::int64_t budget
     best = std::move(cut);
     if (least <= budget) break;
   }
-  return best;
+  return best ? std::move(*best) : std::move(graph);
 }
 
 }  // namespace retune

@@ -19,6 +19,6 @@ std::int64_t peak_bytes(const Graph& graph);
 
 // `graph` with its first `forward` nodes cut into as few segments as bring peak_bytes within `budget`; `graph` itself
 // where it is within already; the least that cutting can do where nothing is. Outputs keep their order.
-Graph rematerialize(const Graph& graph, std::size_t forward, std::int64_t budget);
+Graph rematerialize(Graph graph, std::size_t forward, std::int64_t budget);
 
 }  // namespace retune
